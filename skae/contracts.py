@@ -1,0 +1,95 @@
+"""The protocols that join the parts. Read this file first.
+
+A batch flows through everything with a leading member axis: ``(K, B, n_features)``, where ``K`` networks of
+one shape train as one *stack* and a single autoencoder is a stack of one. Losses come back as one number a
+member and row, ``(K, B)``; since members share no parameter, the gradient of their sum is the gradient of each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from torch import Tensor, nn
+
+from skae.random import RandomStreams
+
+
+class Batch(NamedTuple):
+    """What one step sees."""
+
+    x: Tensor  # (K, B, n_features), the network's input
+    target: Tensor  # (K, B, n_features), what is to be reconstructed; often x itself
+
+
+class Network(nn.Module):
+    """An encoder and a decoder that know how to take a stack of batches.
+
+    ``random`` feeds layers that are random in training (dropout).
+    """
+
+    encoder: nn.Module
+    decoder: nn.Module
+    n_members: int
+
+    def encode(self, x: Tensor, random: RandomStreams | None = None) -> Tensor:
+        """(K, B, n_features) -> (K, B, n_components)."""
+        raise NotImplementedError
+
+    def decode(self, z: Tensor, random: RandomStreams | None = None) -> Tensor:
+        """(K, B, n_components) -> (K, B, n_features), before the loss's link function."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor, random: RandomStreams | None = None) -> Tensor:
+        """Decode the code of x."""
+        return self.decode(self.encode(x, random), random)
+
+
+class NetworkSpecification(Protocol):
+    """A description of a network that is built when the data's width is known."""
+
+    def build(self, n_features: int, n_components: int, random: RandomStreams) -> Network:
+        """Return a network of ``random.n_members`` members, initialised, on the CPU."""
+
+
+class Loss(NamedTuple):
+    """A measure of the distance between a network's raw output and its target."""
+
+    elementwise: Callable[[Tensor, Tensor], Tensor]  # (raw output, target) -> the same shape
+    link: nn.Module | None  # from raw output to reconstruction; None is the identity
+
+
+class Corruption(Protocol):
+    """Noise that a denoising autoencoder is trained to undo."""
+
+    def __call__(self, x: Tensor, random: RandomStreams) -> Tensor:
+        """Return a corrupted copy of x, (K, B, n_features)."""
+
+
+class Objective(Protocol):
+    """What is trained. The loop knows nothing else of an autoencoder.
+
+    An objective owns its network and its optimizers; one that alternates between two of them does so inside
+    ``step``.
+    """
+
+    network: nn.Module
+
+    def parameter_groups(self) -> list[list[nn.Parameter]]:
+        """One list of parameters an optimizer."""
+
+    def step(self, batch: Batch, random: RandomStreams, optimizers: list) -> Tensor:
+        """Update the parameters; return each member's loss, (K,), detached."""
+
+    def row_losses(self, batch: Batch, random: RandomStreams) -> Tensor:
+        """Return the loss of each row, (K, B); what early stopping watches."""
+
+
+class EpochListener(Protocol):
+    """Who is told of every epoch: scikit-learn's callbacks, through the estimator."""
+
+    def begin(self) -> None:
+        """An epoch begins."""
+
+    def end(self) -> bool:
+        """An epoch has ended; return whether training is to stop."""

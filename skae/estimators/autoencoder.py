@@ -1,0 +1,51 @@
+"""The plain autoencoder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from skae.estimators.base import BaseAutoEncoder
+
+
+@dataclass(repr=False, eq=False)
+class AutoEncoderTransformer(BaseAutoEncoder):
+    """Autoencoder: a network learns to reproduce its input through a narrow code.
+
+    Encoder :math:`f` and decoder :math:`g` minimise the mean of :math:`d(x, g(f(x)))` over the training rows
+    [1]_, where ``loss`` names the distance :math:`d`. With no hidden layer, ``activation="identity"`` and the squared error
+    the code spans PCA's subspace [2]_; hidden layers make it bend.
+
+    Columns of very different scale should be standardised first, as for `sklearn.decomposition.PCA`.
+
+    Parameters
+    ----------
+    n_components : int, default=32
+        Width of the code.
+    {shared_parameters}
+
+    Attributes
+    ----------
+    {shared_attributes}
+
+    See Also
+    --------
+    DenoisingAutoEncoder : Learns to undo noise, the better code for most data.
+    AutoEncoderOutlierDetector : Finds rows that an autoencoder reconstructs badly.
+
+    References
+    ----------
+    .. [1] G. E. Hinton and R. R. Salakhutdinov, "Reducing the dimensionality of data with neural networks",
+       Science 313, 2006.
+    .. [2] P. Baldi and K. Hornik, "Neural networks and principal component analysis", Neural Networks 2, 1989.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skae import AutoEncoderTransformer
+    >>> X, _ = load_digits(return_X_y=True)
+    >>> autoencoder = AutoEncoderTransformer(8, max_iter=5, random_state=0).fit(X / 16)
+    >>> autoencoder.transform(X / 16).shape
+    (1797, 8)
+    >>> autoencoder.reconstruct(X / 16).shape
+    (1797, 64)
+    """

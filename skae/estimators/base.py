@@ -1,0 +1,451 @@
+"""What every autoencoder shares. Think twice before adding anything here: a subclass overrides two hooks."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import KW_ONLY, dataclass
+from functools import partial
+from inspect import cleandoc
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    _fit_context,
+)
+from sklearn.callback import CallbackSupportMixin
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+from torch import Tensor, nn
+
+from skae.contracts import Network, Objective
+from skae.device import device_for_scoring, resolve_device, to_cpu
+from skae.estimators.callbacks import CallbackListener
+from skae.estimators.documentation import SHARED_ATTRIBUTES, SHARED_PARAMETERS
+from skae.inference import apply_in_blocks, too_large_message
+from skae.networks import DenseNetwork, build_from_callable
+from skae.objectives import LOSSES, ReconstructionObjective
+from skae.random import RandomStreams, derived_seeds, entropy_from, isolated_torch_random
+from skae.training import History, Rows, Schedule, auto_batch_size, train
+
+FLOATS = (np.float64, np.float32)
+INITIAL_WEIGHTS, SPLIT, TRAINING = range(3)
+
+
+@dataclass(repr=False, eq=False)
+class BaseAutoEncoder(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, CallbackSupportMixin, BaseEstimator
+):
+    """Base of all autoencoders: parameters, training, codes, reconstructions, errors.
+
+    The fields are the constructor's parameters. Subclasses are dataclasses too: they add fields, extend
+    ``_parameter_constraints`` and override `_training_target` or `_make_objective`; ``{shared_parameters}`` and
+    ``{shared_attributes}`` in their docstrings stand for what is documented here.
+    """
+
+    n_components: int = 32
+    _: KW_ONLY
+    hidden_layer_sizes: Any = (128, 64)
+    activation: str = "relu"
+    network: Any = None
+    loss: str = "squared_error"
+    alpha: float = 0.0
+    batch_size: int | str = "auto"
+    learning_rate: str = "cosine"
+    learning_rate_init: float = 2e-3
+    max_iter: int = 100
+    early_stopping: bool = False
+    validation_fraction: float = 0.1
+    n_iter_no_change: int = 10
+    tol: float = 1e-4
+    warm_start: bool = False
+    device: str = "auto"
+    random_state: Any = None
+    verbose: bool = False
+
+    _parameter_constraints: ClassVar[dict] = {
+        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "activation": DenseNetwork._parameter_constraints["activation"],
+        "network": [HasMethods("build"), callable, None],
+        "loss": [StrOptions(set(LOSSES))],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [StrOptions({"cosine", "constant", "adaptive"})],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "warm_start": ["boolean"],
+        "device": [str],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        if cls.__doc__:
+            doc = cleandoc(cls.__doc__)
+            doc = doc.replace("{shared_parameters}", SHARED_PARAMETERS.strip())
+            cls.__doc__ = doc.replace("{shared_attributes}", SHARED_ATTRIBUTES.strip())
+
+    # ---- hooks ---------------------------------------------------------------------------------------------
+
+    def _training_target(self, X: np.ndarray, y) -> np.ndarray | None:
+        """Return what rows are to be reconstructed as, X's shape, or None for X itself."""
+        return None
+
+    def _make_objective(self, network: Network, X: np.ndarray, target: np.ndarray | None) -> Objective:
+        """Return what the network is trained for."""
+        return ReconstructionObjective(network, LOSSES[self.loss])
+
+    # ---- training ------------------------------------------------------------------------------------------
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Train the autoencoder.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training rows.
+        y : Ignored
+            Unless the class says otherwise.
+
+        Returns
+        -------
+        self : object
+            The fitted autoencoder.
+
+        Raises
+        ------
+        ValueError
+            If a parameter or X is not valid; nothing has changed then.
+        FloatingPointError
+            If the loss becomes infinite or NaN. Like a KeyboardInterrupt, it leaves the best weights so far,
+            or the earlier state if no epoch was finished; a note on the exception says which.
+        """
+        continued = self.warm_start and self.__sklearn_is_fitted__()
+        context = self._init_callback_context(max_subtasks=self.max_iter)
+        with self._earlier_state_kept_on_failure():
+            X, target = self._check_training_data(X, y, reset=not continued)
+            data = {"X": X, "y": X if y is None else y}  # an autoencoder's target is its input
+            context.call_on_fit_task_begin(estimator=self, **data)
+            self._train(X, target, continued, partial(CallbackListener, self, context, data))
+        context.call_on_fit_task_end(estimator=self, **data, reconstruction_attributes=dict)
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y=None):
+        """Train for one pass over some rows, at a constant learning rate, from where the last call ended.
+
+        No rows are held out and the callbacks are not called.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training rows.
+        y : Ignored
+            Unless the class says otherwise.
+
+        Returns
+        -------
+        self : object
+            The fitted autoencoder.
+        """
+        continued = self.__sklearn_is_fitted__()
+        with self._earlier_state_kept_on_failure():
+            X, target = self._check_training_data(X, y, reset=not continued)
+            self._train(X, target, continued)
+        return self
+
+    def _check_training_data(self, X, y, reset: bool) -> tuple[np.ndarray, np.ndarray | None]:
+        X = validate_data(self, X, reset=reset, dtype=FLOATS)
+        target = self._training_target(X, y)
+        for name, rows in (("X", X), ("y", target)):
+            if rows is not None:
+                if (largest := max(-rows.min(), rows.max())) > np.finfo(np.float32).max:
+                    raise ValueError(too_large_message(name, largest))
+                self._check_range(name, rows)
+        return X, target
+
+    def _check_range(self, name: str, rows: np.ndarray) -> None:
+        if self.loss == "binary_cross_entropy" and not 0 <= rows.min() <= rows.max() <= 1:
+            raise ValueError(
+                f"loss='binary_cross_entropy' needs values in [0, 1]; {name} has values in [{rows.min():.3g}, "
+                f"{rows.max():.3g}]. Scale them (MinMaxScaler(clip=True)) or choose another loss."
+            )
+
+    def _schedule(self, n_samples: int, one_pass: bool) -> Schedule:
+        return Schedule(
+            batch_size=auto_batch_size(n_samples) if self.batch_size == "auto" else self.batch_size,
+            max_iter=1 if one_pass else self.max_iter,
+            learning_rate="constant" if one_pass else self.learning_rate,
+            learning_rate_init=self.learning_rate_init,
+            alpha=self.alpha,
+            n_iter_no_change=self.n_iter_no_change,
+            tol=self.tol,
+        )
+
+    def _build_network(self, n_features: int, entropy: int) -> Network:
+        seeds = derived_seeds(entropy, INITIAL_WEIGHTS)
+        if self._network_is_callable():
+            network: Network = build_from_callable(self.network, n_features, self.n_components, seeds[0])
+        else:
+            default = DenseNetwork(self.hidden_layer_sizes, self.activation)
+            specification = default if self.network is None else self.network
+            network = specification.build(n_features, self.n_components, RandomStreams(seeds))
+        last = (getattr(network.decoder, "activations", None) or list(network.decoder.modules()))[-1]
+        if self.loss == "binary_cross_entropy" and (last == "sigmoid" or isinstance(last, nn.Sigmoid)):
+            raise ValueError(
+                "loss='binary_cross_entropy' takes the network's output for logits and applies the sigmoid "
+                "itself: take the sigmoid off the end of the network."
+            )
+        return network
+
+    def _network_is_callable(self) -> bool:
+        return self.network is not None and not hasattr(self.network, "build")
+
+    def _split(self, rows: Tensor, entropy: int) -> tuple[Tensor, Tensor | None]:
+        """Return the rows to train on and, with early stopping, those held out, each (1, n)."""
+        if not self.early_stopping:
+            return rows, None
+        n = rows.shape[1]
+        share = self.validation_fraction * n
+        if share < 1 or n - share < 1:
+            raise ValueError(
+                f"validation_fraction={self.validation_fraction} of {n} rows leaves no row to "
+                f"{'validate' if share < 1 else 'train'} on: change it or set early_stopping=False."
+            )
+        shuffled = rows.gather(1, RandomStreams(derived_seeds(entropy, SPLIT), rows.device).permutation(n))
+        return shuffled[:, int(share) :], shuffled[:, : int(share)]
+
+    def _train(self, X, target, continued: bool, make_listener: Callable | None = None) -> None:
+        """Train a new network, or the fitted one on, and set the fitted attributes.
+
+        Without a listener this is one pass of `partial_fit`, which keeps the optimizer's state for the next.
+        """
+        one_pass = make_listener is None
+        device = resolve_device(self.device)
+        entropy = self._entropy if continued else entropy_from(self.random_state)
+        n_earlier = self.n_iter_ if continued else 0
+        if not continued:
+            network = self._build_network(X.shape[1], entropy)
+        elif self.n_components == self._n_components:
+            network = self._network
+        else:
+            raise ValueError(
+                f"n_components={self.n_components} differs from the {self._n_components} of the fitted network. "
+                "Set warm_start=False and call fit to train a new one."
+            )
+        every_row = torch.arange(len(X), device=device).unsqueeze(0)
+        index, validation_index = (every_row, None) if one_pass else self._split(every_row, entropy)
+        objective = self._make_objective(network.to(device), X, target)
+        history = History(optimizer_states=self._optimizer_states if continued and one_pass else [])
+        earlier_losses = self.loss_curve_ if continued else []
+        earlier_validation = (self.validation_loss_curve_ if continued else None) or []
+
+        def fitted_attributes() -> dict:
+            validation = earlier_validation + [float(loss[0]) for loss in history.validation_losses]
+            return {
+                "_network": network,
+                "_entropy": entropy,
+                "_n_components": self.n_components,
+                "_optimizer_states": history.optimizer_states if one_pass else [],
+                "loss_curve_": earlier_losses + [float(loss[0]) for loss in history.losses],
+                "validation_loss_curve_": validation or None,
+                "best_epoch_": n_earlier + history.best_epoch,
+                "n_iter_": n_earlier + len(history.losses),
+            }
+
+        seed = derived_seeds(entropy, TRAINING)[0]
+        try:
+            with isolated_torch_random(seed + n_earlier, device) if self._network_is_callable() else nullcontext():
+                train(
+                    objective,
+                    Rows(X, target, device),
+                    index,
+                    self._schedule(index.shape[1], one_pass),
+                    seed,
+                    history=history,
+                    validation_index=validation_index,
+                    first_epoch=n_earlier,
+                    listener=None if make_listener is None else make_listener(fitted_attributes),
+                    verbose=bool(self.verbose),
+                )
+        except (KeyboardInterrupt, FloatingPointError) as error:
+            if not history.best_epoch:
+                error.add_note("No epoch was finished: the estimator is left as it was.")
+                raise
+            vars(self).update(fitted_attributes())
+            error.add_note(f"The estimator is fitted: it has the weights of epoch {self.best_epoch_}, its best.")
+            raise
+        vars(self).update(fitted_attributes())
+
+    # ---- codes, reconstructions, errors --------------------------------------------------------------------
+
+    def transform(self, X):
+        """Return the code of each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        Z : ndarray of shape (n_samples, n_components)
+            Codes, float32 where X is float32, else float64 (computed in float32).
+        """
+        X = self._check_rows(X)
+        return self._apply(lambda network, x: network.encode(x), X, X.dtype)
+
+    def inverse_transform(self, Z):
+        """Return the row that each code stands for.
+
+        Parameters
+        ----------
+        Z : array-like of shape (n_samples, n_components)
+            Codes.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+            Reconstructions.
+        """
+        check_is_fitted(self)
+        Z = check_array(Z, dtype=FLOATS, input_name="Z")
+        if Z.shape[1] != self._n_components:
+            raise ValueError(
+                f"Z has {Z.shape[1]} columns; the codes of this {type(self).__name__} have n_components="
+                f"{self._n_components}."
+            )
+        return self._apply(lambda network, z: self._link(network.decode(z)), Z, Z.dtype)
+
+    def reconstruct(self, X):
+        """Return ``inverse_transform(transform(X))``, in one pass.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        X_hat : ndarray of shape (n_samples, n_features)
+            Reconstructions.
+        """
+        X = self._check_rows(X)
+        return self._apply(lambda network, x: self._link(network(x)), X, X.dtype)
+
+    def score_samples(self, X):
+        """Return minus the reconstruction error of each row, in the measure of ``loss``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,), float64
+            Higher is better reconstructed.
+        """
+        X = self._check_rows(X)
+        self._check_range("X", X)
+        elementwise = LOSSES[self.loss].elementwise
+
+        def negative_error(network: Network, x: Tensor) -> Tensor:
+            # float64 sums; mps has no float64
+            errors = elementwise(network(x), x)
+            return -errors.mean(-1, dtype=torch.float32 if x.device.type == "mps" else torch.float64)
+
+        return self._apply(negative_error, X, np.float64)
+
+    def score(self, X, y=None):
+        """Return the mean of `score_samples`, so that a search needs no scorer.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+        y : Ignored
+            Unless the class says otherwise.
+
+        Returns
+        -------
+        score : float
+            Minus the mean reconstruction error.
+        """
+        return float(self.score_samples(X).mean())
+
+    def _check_rows(self, X) -> np.ndarray:
+        check_is_fitted(self)
+        return validate_data(self, X, reset=False, dtype=FLOATS)
+
+    def _apply(self, function: Callable[[Network, Tensor], Tensor], X: np.ndarray, dtype) -> np.ndarray:
+        device = device_for_scoring(self.device)
+        network = self._network.eval()
+        if next(network.parameters()).device != device:
+            network.to(device)
+        return apply_in_blocks(partial(function, network), X, device, dtype)
+
+    def _link(self, raw: Tensor) -> Tensor:
+        link = LOSSES[self.loss].link
+        return raw if link is None else link(raw)
+
+    # ---- fitted state --------------------------------------------------------------------------------------
+
+    @property
+    def encoder_(self) -> nn.Module:
+        """The trained encoder, (n_samples, n_features) -> (n_samples, n_components)."""
+        return self._fitted_network("encoder_").encoder
+
+    @property
+    def decoder_(self) -> nn.Module:
+        """The trained decoder, (n_samples, n_components) -> (n_samples, n_features)."""
+        decoder, link = self._fitted_network("decoder_").decoder, LOSSES[self.loss].link
+        return decoder if link is None else nn.Sequential(decoder, link)
+
+    def _fitted_network(self, attribute: str) -> Network:
+        if "_network" not in vars(self):
+            raise AttributeError(f"This {type(self).__name__} has no {attribute} before fit.")
+        return self._network
+
+    @property
+    def _n_features_out(self) -> int:
+        return self._n_components
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return "_network" in vars(self)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    def __getstate__(self):
+        return to_cpu(super().__getstate__())
+
+    @contextmanager
+    def _earlier_state_kept_on_failure(self) -> Iterator[None]:
+        """Put the input's width and names back where a fit fails without having set a new state."""
+        names = ("n_features_in_", "feature_names_in_")
+        earlier = {name: vars(self)[name] for name in names if name in vars(self)}
+        earlier_curve = vars(self).get("loss_curve_")
+        try:
+            yield
+        except BaseException:
+            if vars(self).get("loss_curve_") is earlier_curve:
+                for name in names:
+                    vars(self).pop(name, None)
+                vars(self).update(earlier)
+            raise

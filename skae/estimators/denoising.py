@@ -1,0 +1,140 @@
+"""The denoising autoencoder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass
+from numbers import Real
+from typing import ClassVar
+
+import numpy as np
+import torch
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_array
+
+from skae import corruptions
+from skae.contracts import Corruption, Network, Objective
+from skae.estimators.base import BaseAutoEncoder
+from skae.objectives import LOSSES, ReconstructionObjective
+
+
+@dataclass(repr=False, eq=False)
+class DenoisingAutoEncoder(BaseAutoEncoder):
+    r"""Denoising autoencoder: learns to undo noise that is put on its input.
+
+    Encoder :math:`f` and decoder :math:`g` minimise the mean of :math:`d(x, g(f(\tilde x)))`, where
+    :math:`\tilde x` is :math:`x` corrupted, drawn anew for every batch [1]_. What comes back from noise is what the
+    features know of each other, so the code cannot be a mere copy, even where it is wide.
+
+    Parameters
+    ----------
+    n_components : int, default=32
+        Width of the code.
+    corruption : {"gaussian", "masking", "salt_and_pepper", "swap"} or callable, default="gaussian"
+        "gaussian" adds normal noise of standard deviation ``noise_level`` in X's units. The others change each value
+        with probability ``noise_level``: "masking" to 0, "salt_and_pepper" to its column's training minimum or
+        maximum, "swap" to the value of another row of the batch in the same column. A callable
+        ``(batch, generator)`` takes a tensor (n_samples, n_features) and a `torch.Generator` on its device and returns
+        the corrupted tensor; ``noise_level`` is not used then.
+    noise_level : float, default=0.2
+        Strength of the corruption: >= 0 for "gaussian", in [0, 1] for the others.
+    {shared_parameters}
+
+    Attributes
+    ----------
+    {shared_attributes}
+
+    See Also
+    --------
+    AutoEncoderTransformer : The same without noise.
+
+    References
+    ----------
+    .. [1] P. Vincent, H. Larochelle, Y. Bengio and P.-A. Manzagol, "Extracting and composing robust features with
+       denoising autoencoders", ICML 2008.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_digits
+    >>> from skae import DenoisingAutoEncoder
+    >>> X = load_digits().data / 16
+    >>> X_noisy = X + 0.3 * np.random.default_rng(0).normal(size=X.shape)
+    >>> denoiser = DenoisingAutoEncoder(16, noise_level=0.3, max_iter=20, random_state=0).fit(X)
+    >>> bool(np.mean((denoiser.predict(X_noisy) - X) ** 2) < 0.5 * np.mean((X_noisy - X) ** 2))
+    True
+    """
+
+    _: KW_ONLY
+    corruption: str | Callable = "gaussian"
+    noise_level: float = 0.2
+
+    _parameter_constraints: ClassVar[dict] = {
+        **BaseAutoEncoder._parameter_constraints,
+        "corruption": [StrOptions({"gaussian", "masking", "salt_and_pepper", "swap"}), callable],
+        "noise_level": [Interval(Real, 0, None, closed="left")],
+    }
+
+    def fit(self, X, y=None):
+        """Train the autoencoder.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training rows; noisy ones where y holds the clean ones.
+        y : array-like of shape (n_samples, n_features) or (n_samples,), default=None
+            Clean rows to reconstruct from X, which is then not corrupted further. One-dimensional labels are
+            ignored.
+
+        Returns
+        -------
+        self : object
+            The fitted autoencoder.
+        """
+        return super().fit(X, y)
+
+    def predict(self, X):
+        """Return X cleaned; the same as `reconstruct`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Noisy rows.
+
+        Returns
+        -------
+        X_clean : ndarray of shape (n_samples, n_features)
+            Reconstructions.
+        """
+        return self.reconstruct(X)
+
+    def _training_target(self, X: np.ndarray, y) -> np.ndarray | None:
+        if y is None or np.asarray(y).ndim != 2:
+            return None
+        y = check_array(y, dtype=(np.float64, np.float32), order="C", input_name="y")
+        if y.shape != X.shape:
+            raise ValueError(
+                f"y of shape {y.shape} cannot be the clean rows of X, which has shape {X.shape}: give it X's shape, "
+                "or give labels as one dimension."
+            )
+        return y
+
+    def _make_objective(self, network: Network, X: np.ndarray, target: np.ndarray | None) -> Objective:
+        return ReconstructionObjective(network, LOSSES[self.loss], self._make_corruption(network, X, target))
+
+    def _make_corruption(self, network: Network, X, target) -> Corruption | None:
+        if self.corruption != "gaussian" and not callable(self.corruption) and self.noise_level > 1:
+            raise ValueError(
+                f"noise_level={self.noise_level} must be in [0, 1] with corruption={self.corruption!r}: it is the "
+                "probability with which a value is changed."
+            )
+        if target is not None:
+            return None
+        if callable(self.corruption):
+            return corruptions.FromCallable(self.corruption)
+        if self.corruption == "salt_and_pepper":
+            device = next(network.parameters()).device
+            low, high = (torch.tensor(v, dtype=torch.float32, device=device) for v in (X.min(0), X.max(0)))
+            return corruptions.SaltAndPepper(self.noise_level, low, high)
+        kinds = {"gaussian": corruptions.Gaussian, "masking": corruptions.Masking, "swap": corruptions.Swap}
+        return kinds[self.corruption](self.noise_level)

@@ -1,0 +1,247 @@
+"""Dense networks, K of one shape as one stack: weights (K, fan_in, fan_out), one ``baddbmm`` a layer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from numbers import Integral, Real
+from typing import Any
+
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.utils._param_validation import Interval, StrOptions
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from skae.contracts import Network
+from skae.random import RandomStreams
+
+ACTIVATIONS = {
+    "identity": lambda x: x,
+    "relu": F.relu,
+    "gelu": F.gelu,
+    "silu": F.silu,
+    "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
+}
+
+
+class StackedLinear(nn.Module):
+    """K linear maps, (K, B, fan_in) -> (K, B, fan_out).
+
+    ``tied_to`` shares, transposed, the weight of another layer of fan_out inputs and fan_in outputs.
+    """
+
+    def __init__(
+        self, fan_in: int, fan_out: int, random: RandomStreams, tied_to: StackedLinear | None = None
+    ):
+        super().__init__()
+        self.transposed = tied_to is not None
+        if tied_to is not None:
+            self.weight = tied_to.weight
+        else:
+            bound = math.sqrt(6 / (fan_in + fan_out))  # Glorot & Bengio 2010
+            self.weight = nn.Parameter((2 * random.uniform(fan_in, fan_out) - 1) * bound)
+        self.bias = nn.Parameter(torch.zeros(random.n_members, fan_out))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(K, B, fan_in) -> (K, B, fan_out)."""
+        weight = self.weight.transpose(1, 2) if self.transposed else self.weight
+        return torch.baddbmm(self.bias.unsqueeze(1), x, weight)
+
+
+class StackedNorm(nn.Module):
+    """Batch normalisation over the rows, or layer normalisation over the units, of each member."""
+
+    def __init__(self, kind: str, n_units: int, n_members: int, momentum: float = 0.1, eps: float = 1e-5):
+        super().__init__()
+        self.kind, self.momentum, self.eps = kind, momentum, eps
+        self.scale = nn.Parameter(torch.ones(n_members, n_units))
+        self.shift = nn.Parameter(torch.zeros(n_members, n_units))
+        if kind == "batch":
+            self.register_buffer("running_mean", torch.zeros(n_members, n_units))
+            self.register_buffer("running_var", torch.ones(n_members, n_units))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(K, B, n_units) -> the same shape."""
+        if self.kind == "layer":
+            x = F.layer_norm(x, x.shape[-1:], eps=self.eps)
+        else:
+            if self.training:
+                mean, var = x.mean(1), x.var(1, correction=0)  # (K, n_units)
+                with torch.no_grad():
+                    self.running_mean.lerp_(mean, self.momentum)
+                    self.running_var.lerp_(var, self.momentum)
+            else:
+                mean, var = self.running_mean, self.running_var
+            x = (x - mean.unsqueeze(1)) * (var + self.eps).rsqrt().unsqueeze(1)
+        return torch.addcmul(self.shift.unsqueeze(1), x, self.scale.unsqueeze(1))
+
+
+class StackedDense(nn.Module):
+    """A stack of K multi-layer perceptrons of one shape.
+
+    Takes (B, n_in) where K is 1, else (K, B, n_in), and answers in kind.
+    """
+
+    def __init__(self, layers: Sequence[StackedLinear], activations: Sequence[str], norms=None, dropout=0.0):
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        self.norms = nn.ModuleList(norms or [])
+        self.activations = list(activations)
+        self.dropout = dropout
+
+    def forward(self, x: Tensor, random: RandomStreams | None = None) -> Tensor:
+        """Apply the layers; ``random`` draws the dropout masks, torch's own generator where it is None."""
+        single = x.ndim == 2
+        if single:
+            x = x.unsqueeze(0)
+        for i, (layer, activation) in enumerate(zip(self.layers, self.activations, strict=True)):
+            x = layer(x)
+            if i < len(self.norms):
+                x = self.norms[i](x)
+            x = ACTIVATIONS[activation](x)
+            if self.training and self.dropout and i < len(self.layers) - 1:
+                uniform = torch.rand_like(x) if random is None else random.uniform(*x.shape[1:])
+                x = torch.where(uniform < self.dropout, 0.0, x / (1 - self.dropout))
+        return x.squeeze(0) if single else x
+
+    def extra_repr(self) -> str:
+        """Name what the module list does not show."""
+        return f"activations={self.activations}, dropout={self.dropout}"
+
+
+class StackNetwork(Network):
+    """A stack of dense autoencoders."""
+
+    def __init__(self, encoder: StackedDense, decoder: StackedDense, n_members: int):
+        super().__init__()
+        self.encoder, self.decoder, self.n_members = encoder, decoder, n_members
+
+    def encode(self, x: Tensor, random: RandomStreams | None = None) -> Tensor:
+        """(K, B, n_features) -> (K, B, n_components)."""
+        return self.encoder(x, random)
+
+    def decode(self, z: Tensor, random: RandomStreams | None = None) -> Tensor:
+        """(K, B, n_components) -> (K, B, n_features)."""
+        return self.decoder(z, random)
+
+
+class DenseNetwork(BaseEstimator):
+    """Specification of a fully connected encoder and its mirrored decoder.
+
+    Pass it as ``network`` to any autoencoder; its parameters can be searched as ``network__activation`` and so on.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : sequence of int, default=(128, 64)
+        Units of the encoder's hidden layers, from the input inwards; the decoder mirrors them. Empty: the
+        encoder and the decoder are one layer each.
+    activation : {"relu", "gelu", "silu", "tanh", "sigmoid", "identity"}, default="relu"
+        Activation of the hidden layers.
+    code_activation : same options, default="identity"
+        Activation of the code.
+    output_activation : same options, default="identity"
+        Activation of the reconstruction. With ``loss="binary_cross_entropy"`` it must be "identity": the
+        autoencoder applies the sigmoid itself.
+    dropout : float in [0, 1), default=0.0
+        Probability with which a hidden unit is left out of a training step (Srivastava et al. 2014).
+    normalization : {"batch", "layer"} or None, default=None
+        Normalise hidden layers over the batch's rows (Ioffe & Szegedy 2015) or over the layer's units (Ba et
+        al. 2016), before the activation.
+    tied_weights : bool, default=False
+        Whether the decoder's weights are the encoder's, transposed; biases stay its own.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skae import AutoEncoderTransformer
+    >>> from skae.networks import DenseNetwork
+    >>> X, _ = load_digits(return_X_y=True)
+    >>> network = DenseNetwork((64,), activation="tanh", tied_weights=True)
+    >>> AutoEncoderTransformer(8, network=network, max_iter=2, random_state=0).fit_transform(X).shape
+    (1797, 8)
+    """
+
+    _activation = StrOptions(set(ACTIVATIONS))
+    _parameter_constraints: dict = {
+        "hidden_layer_sizes": ["array-like"],
+        "activation": [_activation],
+        "code_activation": [_activation],
+        "output_activation": [_activation],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "normalization": [StrOptions({"batch", "layer"}), None],
+        "tied_weights": ["boolean"],
+    }
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(128, 64),
+        activation="relu",
+        *,
+        code_activation="identity",
+        output_activation="identity",
+        dropout=0.0,
+        normalization=None,
+        tied_weights=False,
+    ):
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.code_activation = code_activation
+        self.output_activation = output_activation
+        self.dropout = dropout
+        self.normalization = normalization
+        self.tied_weights = tied_weights
+
+    def build(self, n_features: int, n_components: int, random: RandomStreams) -> StackNetwork:
+        """Return the initialised network, on the CPU.
+
+        Parameters
+        ----------
+        n_features, n_components : int
+            Width of the data and of the code.
+        random : RandomStreams
+            Source of the initial weights, one stream a member.
+
+        Returns
+        -------
+        network : Network
+            A stack of as many members as ``random`` has streams.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is outside its range.
+        """
+        self._validate_params()
+        hidden = check_hidden_layer_sizes(self.hidden_layer_sizes)
+        sizes = [n_features, *hidden, n_components]
+        encoder = [StackedLinear(i, o, random) for i, o in pairwise(sizes)]
+        tied: list[Any] = encoder[::-1] if self.tied_weights else [None] * len(encoder)
+        decoder = [
+            StackedLinear(i, o, random, tied_to=t) for (i, o), t in zip(pairwise(sizes[::-1]), tied, strict=True)
+        ]
+
+        def stack(layers, widths, last_activation):
+            norms = [StackedNorm(self.normalization, w, random.n_members) for w in widths if self.normalization]
+            return StackedDense(
+                layers, [self.activation] * len(widths) + [last_activation], norms, self.dropout
+            )
+
+        return StackNetwork(
+            stack(encoder, hidden, self.code_activation),
+            stack(decoder, hidden[::-1], self.output_activation),
+            random.n_members,
+        )
+
+
+def check_hidden_layer_sizes(sizes) -> list[int]:
+    """Return the sizes as a list of positive integers, or say what is wrong with them."""
+    sizes = [sizes] if isinstance(sizes, Integral) else list(sizes)
+    if not all(isinstance(size, Integral) and size >= 1 for size in sizes):
+        raise ValueError(
+            f"hidden_layer_sizes={sizes} must hold integers >= 1, for example (128, 64); "
+            "use () for no hidden layer."
+        )
+    return [int(size) for size in sizes]

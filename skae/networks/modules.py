@@ -1,0 +1,68 @@
+"""Networks made of a user's own torch modules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from skae.contracts import Network
+from skae.random import RandomStreams, isolated_torch_random
+
+
+class ModuleNetwork(Network):
+    """One encoder and one decoder over (B, n_features) batches, as a stack of one."""
+
+    n_members = 1
+
+    def __init__(self, encoder: nn.Module, decoder: nn.Module):
+        super().__init__()
+        self.encoder, self.decoder = encoder, decoder
+
+    def encode(self, x: Tensor, random: RandomStreams | None = None) -> Tensor:
+        """(1, B, n_features) -> (1, B, n_components)."""
+        return self.encoder(x[0]).unsqueeze(0)
+
+    def decode(self, z: Tensor, random: RandomStreams | None = None) -> Tensor:
+        """(1, B, n_components) -> (1, B, n_features)."""
+        return self.decoder(z[0]).unsqueeze(0)
+
+
+def build_from_callable(
+    network: Callable[[int, int], tuple[nn.Module, nn.Module]],
+    n_features: int,
+    n_components: int,
+    seed: int,
+) -> ModuleNetwork:
+    """Call a user's ``network(n_features, n_components)`` and check what it returns.
+
+    Raises
+    ------
+    ValueError
+        If it is not a pair of torch modules, or if the code or the reconstruction has the wrong shape.
+    """
+    with isolated_torch_random(seed):
+        built = network(n_features, n_components)
+    if not (isinstance(built, tuple) and len(built) == 2 and all(isinstance(m, nn.Module) for m in built)):
+        raise ValueError(
+            f"network must return a pair (encoder, decoder) of torch.nn.Module, got {type(built).__name__}: "
+            f"{built!r}."
+        )
+    encoder, decoder = built
+    x = torch.zeros(2, n_features)
+    try:
+        with torch.no_grad():
+            z = encoder.eval()(x)
+            x_hat = decoder.eval()(z)
+    except RuntimeError as error:
+        raise ValueError(
+            f"network returned modules that do not take a batch of shape (2, {n_features}): {error}"
+        ) from error
+    for name, got, width in (("encoder", z, n_components), ("decoder", x_hat, n_features)):
+        if got.shape != (2, width):
+            raise ValueError(
+                f"network's {name} maps a batch of 2 rows to shape {tuple(got.shape)}; it must be (2, {width}), "
+                f"as n_components={n_components} and X has {n_features} features."
+            )
+    return ModuleNetwork(encoder, decoder)

@@ -1,0 +1,16 @@
+"""Distances between a row and its reconstruction, by name."""
+
+from torch import nn
+from torch.nn import functional as F
+
+from skae.contracts import Loss
+
+LOSSES = {
+    "squared_error": Loss(lambda raw, x: (raw - x).square(), None),
+    "absolute_error": Loss(lambda raw, x: (raw - x).abs(), None),
+    "huber": Loss(lambda raw, x: F.huber_loss(raw, x, reduction="none", delta=1.0), None),
+    # on logits: the logarithm of a saturated sigmoid would be infinite
+    "binary_cross_entropy": Loss(
+        lambda raw, x: F.binary_cross_entropy_with_logits(raw, x, reduction="none"), nn.Sigmoid()
+    ),
+}

@@ -1,0 +1,45 @@
+"""Reconstruct the target from the, possibly corrupted, input."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from skae.contracts import Batch, Corruption, Loss, Network
+from skae.random import RandomStreams
+
+
+class ReconstructionObjective:
+    """Mean distance between the network's output and the target.
+
+    Other objectives inherit ``parameter_groups`` and ``step`` and write ``row_losses``.
+
+    Parameters
+    ----------
+    network : Network
+        The network to train.
+    loss : Loss
+        The distance.
+    corruption : Corruption or None, default=None
+        Noise put on the input before it is encoded (Vincent et al. 2008).
+    """
+
+    def __init__(self, network: Network, loss: Loss, corruption: Corruption | None = None):
+        self.network, self.loss, self.corruption = network, loss, corruption
+
+    def parameter_groups(self) -> list[list[nn.Parameter]]:
+        """One optimizer for the whole network."""
+        return [list(self.network.parameters())]
+
+    def row_losses(self, batch: Batch, random: RandomStreams) -> Tensor:
+        """Return the loss of each row, mean over its features, (K, B)."""
+        x = batch.x if self.corruption is None else self.corruption(batch.x, random)
+        return self.loss.elementwise(self.network(x, random), batch.target).mean(-1)
+
+    def step(self, batch: Batch, random: RandomStreams, optimizers: list) -> Tensor:
+        """Take one gradient step; return each member's loss, (K,)."""
+        (optimizer,) = optimizers
+        optimizer.zero_grad(set_to_none=True)
+        losses = self.row_losses(batch, random).mean(1)  # (K,)
+        losses.sum().backward()
+        optimizer.step()
+        return losses.detach()

@@ -1,0 +1,5 @@
+"""Outlier detection by reconstruction error."""
+
+from skae.outliers.detector import AutoEncoderOutlierDetector
+
+__all__ = ["AutoEncoderOutlierDetector"]

@@ -1,0 +1,52 @@
+"""Rules that turn training errors into a threshold, in the style of ``SelectFromModel``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import numpy as np
+from scipy.stats import median_abs_deviation
+
+_STATISTICS: dict[str, Callable[[np.ndarray], float]] = {
+    "mean": np.mean,
+    "median": np.median,
+    "std": np.std,
+    "mad": median_abs_deviation,
+}
+_RULE = re.compile(
+    r"(?:(?P<factor>[\d.eE]+)\*)?(?P<center>mean|median)"
+    r"|(?P<origin>mean|median)(?P<sign>[+-])(?:(?P<k>[\d.eE]+)\*)?(?P<spread>std|mad)"
+)
+
+
+def parse_rule(rule: str) -> Callable[[np.ndarray], float]:
+    """Return the function from training errors, (n_samples,), to the threshold that a rule describes.
+
+    Parameters
+    ----------
+    rule : str
+        ``"mean"``, ``"median"`` (either may be scaled, ``"2*median"``), or one of them plus or minus a multiple
+        of ``std`` or of ``mad``, the median absolute deviation: ``"mean+1*std"``, ``"median+3*mad"``.
+
+    Raises
+    ------
+    ValueError
+        If the rule does not parse.
+    """
+    match = _RULE.fullmatch(rule.replace(" ", ""))
+    try:
+        if match is None:
+            raise ValueError
+        if match["center"]:
+            factor, center = float(match["factor"] or 1), _STATISTICS[match["center"]]
+            return lambda errors: float(factor * center(errors))
+        k = float(match["sign"] + (match["k"] or "1"))
+        origin, spread = _STATISTICS[match["origin"]], _STATISTICS[match["spread"]]
+        return lambda errors: float(origin(errors) + k * spread(errors))
+    except ValueError:
+        raise ValueError(
+            f"threshold={rule!r} is not a rule. Rules are 'auto', 'mean' or 'median', alone or scaled ('2*median'), or "
+            "followed by a multiple of the errors' spread, 'std' or 'mad' (median absolute deviation): 'mean+1*std', "
+            "'median+3*mad'."
+        ) from None

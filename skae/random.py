@@ -1,0 +1,82 @@
+"""Random numbers from generators of our own: the global ones are neither read nor changed."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class RandomStreams:
+    """One stream of random numbers a member, so that a member draws the same alone and in a stack.
+
+    Parameters
+    ----------
+    seeds : sequence of int
+        One seed a member.
+    device : torch.device or str, default="cpu"
+        Where the numbers are drawn.
+    """
+
+    def __init__(self, seeds: Sequence[int], device: torch.device | str = "cpu"):
+        self.device = torch.device(device)
+        self.generators = [torch.Generator(self.device).manual_seed(seed) for seed in seeds]
+
+    @property
+    def n_members(self) -> int:
+        """Number of members, K."""
+        return len(self.generators)
+
+    def _draw(self, draw, shape: tuple[int, ...], **kwargs) -> Tensor:
+        parts = [draw(shape, generator=g, device=self.device, **kwargs) for g in self.generators]
+        return parts[0][None] if len(parts) == 1 else torch.stack(parts)
+
+    def uniform(self, *shape: int) -> Tensor:
+        """Uniform on [0, 1), (K, *shape)."""
+        return self._draw(torch.rand, shape)
+
+    def normal(self, *shape: int) -> Tensor:
+        """Standard normal, (K, *shape)."""
+        return self._draw(torch.randn, shape)
+
+    def integers(self, high: int, *shape: int) -> Tensor:
+        """Uniform on {0, ..., high - 1}, (K, *shape)."""
+        return self._draw(lambda size, **kwargs: torch.randint(high, size, **kwargs), shape)
+
+    def permutation(self, n: int) -> Tensor:
+        """A permutation of range(n) for each member, (K, n)."""
+        return self._draw(lambda size, **kwargs: torch.randperm(n, **kwargs), ())
+
+
+def entropy_from(random_state: int | np.random.RandomState | None) -> int:
+    """Return the number from which every stream of a fit is derived.
+
+    ``None`` asks the operating system: NumPy's global generator, which scikit-learn would use, stays untouched.
+    """
+    if random_state is None:
+        return int(np.random.SeedSequence().generate_state(1, np.uint64)[0])
+    if isinstance(random_state, numbers.Integral):
+        return int(random_state)
+    return int(random_state.randint(2**31))
+
+
+def derived_seeds(entropy: int, *key: int, n_members: int = 1) -> list[int]:
+    """Seeds for one purpose (``key``) of a fit, independent of those for any other key."""
+    sequences = np.random.SeedSequence(entropy, spawn_key=key).spawn(n_members)
+    return [int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1)) for sequence in sequences]
+
+
+@contextmanager
+def isolated_torch_random(seed: int, device: torch.device | str = "cpu") -> Iterator[None]:
+    """Seed torch's own generators for code of the user's that can use no other, and put them back."""
+    device = torch.device(device)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.default_generator.manual_seed(seed)
+        if device.type == "cuda":
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        yield

@@ -1,0 +1,79 @@
+"""The rows that training walks: resident on the device, or streamed to it where they do not fit."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import suppress
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from skae.contracts import Batch
+from skae.device import free_memory
+
+logger = logging.getLogger(__name__)
+
+# What training needs beside the rows (activations, gradients, Adam's moments) is small beside this share.
+SHARE_OF_FREE_MEMORY = 0.7
+
+
+class Rows:
+    """Inputs and targets of training, as float32 batches on the device.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        Inputs, of any float type; never written to.
+    target : ndarray of shape (n_samples, n_features) or None
+        What to reconstruct; None stands for X.
+    device : torch.device
+        Where batches are wanted.
+    """
+
+    def __init__(self, X: np.ndarray, target: np.ndarray | None, device: torch.device):
+        self.device = device
+        arrays = [X] if target is None else [X, target]
+        self._sources: list[np.ndarray | Tensor] = list(arrays)
+        needed = sum(4 * a.size for a in arrays if not _shareable(a, device))
+        if not needed or needed <= SHARE_OF_FREE_MEMORY * free_memory(device):
+            with suppress(torch.OutOfMemoryError, MemoryError):
+                self._sources = [_to_device(a, device) for a in arrays]
+        if self._sources[0] is X:
+            logger.warning("%.1f GB of rows do not fit on %s: they are streamed.", needed / 1e9, device)
+
+    def batch(self, index: Tensor) -> Batch:
+        """Return the rows ``index``, (K, B), as a batch (K, B, n_features)."""
+        parts = [self._take(source, index) for source in self._sources]
+        return Batch(parts[0], parts[-1])
+
+    def batches(self, index: Tensor, batch_size: int) -> Iterator[Batch]:
+        """Split ``index``, (K, n), into batches of at most ``batch_size`` whose sizes differ by at most one."""
+        n_batches = -(-index.shape[1] // batch_size)
+        for part in index.tensor_split(n_batches, dim=1):
+            yield self.batch(part)
+
+    def _take(self, source: np.ndarray | Tensor, index: Tensor) -> Tensor:
+        if isinstance(source, Tensor):
+            taken = source.index_select(0, index.reshape(-1))
+        else:
+            rows = source[index.reshape(-1).cpu().numpy()].astype(np.float32, copy=False)
+            taken = torch.from_numpy(rows).to(self.device)
+        return taken.view(*index.shape, -1)
+
+
+def _shareable(array: np.ndarray, device: torch.device) -> bool:
+    """Whether a tensor can look at the array's own memory."""
+    return (
+        device.type == "cpu"
+        and array.dtype == np.float32
+        and array.flags.c_contiguous
+        and array.flags.writeable
+    )
+
+
+def _to_device(array: np.ndarray, device: torch.device) -> Tensor:
+    if not _shareable(array, torch.device("cpu")):
+        array = np.array(array, dtype=np.float32, order="C")
+    return torch.from_numpy(array).to(device)

@@ -1,0 +1,31 @@
+"""How long to train, in which steps."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Numbers that the loop follows; the estimators document them."""
+
+    batch_size: int
+    max_iter: int
+    learning_rate: str  # "constant" | "cosine" | "adaptive"
+    learning_rate_init: float
+    alpha: float
+    n_iter_no_change: int
+    tol: float
+    max_reductions: int = 4  # of an adaptive rate, each to a fifth
+
+    def rate(self, progress: float, n_reductions: int) -> float:
+        """Learning rate at ``progress`` in [0, 1) of the fit, after ``n_reductions`` of an adaptive one."""
+        if self.learning_rate == "cosine":  # Loshchilov & Hutter 2017
+            return self.learning_rate_init * 0.5 * (1 + math.cos(math.pi * progress))
+        return self.learning_rate_init / 5**n_reductions
+
+
+def auto_batch_size(n_samples: int) -> int:
+    """About 64 steps an epoch, in powers of two from 16 to 512 rows; see ``benchmarks/defaults.py``."""
+    return 2 ** min(9, max(4, round(math.log2(max(n_samples, 1) / 64))))
