@@ -45,11 +45,26 @@ class Network(nn.Module):
         return self.decode(self.encode(x, random), random)
 
 
-class NetworkSpecification(Protocol):
-    """A description of a network that is built when the data's width is known."""
+class RowSummary(NamedTuple):
+    """What a network may know of the rows before it is trained, so that their location and unit do not matter."""
 
-    def build(self, n_features: int, n_components: int, random: RandomStreams) -> Network:
-        """Return a network of ``random.n_members`` members, initialised, on the CPU."""
+    mean: Tensor  # (n_features,)
+    scale: float  # root mean variance of the features: one number, for their relative weights are the user's
+
+    @property
+    def n_features(self) -> int:
+        """Width of a row."""
+        return len(self.mean)
+
+
+class NetworkSpecification(Protocol):
+    """A description of a network that is built when the data is known."""
+
+    def build(self, rows: RowSummary, n_components: int, random: RandomStreams, logits: bool) -> Network:
+        """Return an initialised network of ``random.n_members`` members, on the CPU.
+
+        ``logits`` says that the loss takes the output for logits, so that it must not be rescaled.
+        """
 
 
 class Loss(NamedTuple):
@@ -73,7 +88,7 @@ class Objective(Protocol):
     ``step``.
     """
 
-    network: nn.Module
+    network: Network
 
     def parameter_groups(self) -> list[list[nn.Parameter]]:
         """One list of parameters an optimizer."""
@@ -89,7 +104,7 @@ class EpochListener(Protocol):
     """Who is told of every epoch: scikit-learn's callbacks, through the estimator."""
 
     def begin(self) -> None:
-        """An epoch begins."""
+        """Hear that an epoch begins."""
 
     def end(self) -> bool:
-        """An epoch has ended; return whether training is to stop."""
+        """Hear that it has ended; return whether training is to stop."""

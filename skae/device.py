@@ -27,9 +27,7 @@ def resolve_device(device: str) -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     kind, _, index = device.partition(":")
     if kind not in {"cpu", "cuda", "mps"} or (index and (kind != "cuda" or not index.isdigit())):
-        raise ValueError(
-            f"device={device!r} is unknown. Use 'auto', 'cpu', 'cuda', 'cuda:<index>' or 'mps'."
-        )
+        raise ValueError(f"device={device!r} is unknown. Use 'auto', 'cpu', 'cuda', 'cuda:<index>' or 'mps'.")
     if kind == "cuda":
         n_gpus = torch.cuda.device_count()
         if int(index or 0) >= n_gpus:

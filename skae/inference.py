@@ -38,7 +38,7 @@ def apply_in_blocks(
     n, size = X.shape[0], BLOCK_ROWS[device.type]
     block = torch.zeros(1, size, X.shape[1])
     view = block[0].numpy()
-    result = None
+    result: np.ndarray | None = None
     for start in range(0, n, size):
         m = min(size, n - start)
         try:
@@ -50,6 +50,7 @@ def apply_in_blocks(
         if result is None:
             result = np.empty((n, *out.shape[1:]), dtype)
         result[start : start + m] = out
+    assert result is not None  # X has at least one row
     return result
 
 

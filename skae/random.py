@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -36,19 +35,19 @@ class RandomStreams:
         return parts[0][None] if len(parts) == 1 else torch.stack(parts)
 
     def uniform(self, *shape: int) -> Tensor:
-        """Uniform on [0, 1), (K, *shape)."""
+        """Draw uniformly from [0, 1), (K, *shape)."""
         return self._draw(torch.rand, shape)
 
     def normal(self, *shape: int) -> Tensor:
-        """Standard normal, (K, *shape)."""
+        """Draw from the standard normal distribution, (K, *shape)."""
         return self._draw(torch.randn, shape)
 
     def integers(self, high: int, *shape: int) -> Tensor:
-        """Uniform on {0, ..., high - 1}, (K, *shape)."""
+        """Draw uniformly from {0, ..., high - 1}, (K, *shape)."""
         return self._draw(lambda size, **kwargs: torch.randint(high, size, **kwargs), shape)
 
     def permutation(self, n: int) -> Tensor:
-        """A permutation of range(n) for each member, (K, n)."""
+        """Draw a permutation of range(n) for each member, (K, n)."""
         return self._draw(lambda size, **kwargs: torch.randperm(n, **kwargs), ())
 
 
@@ -59,13 +58,13 @@ def entropy_from(random_state: int | np.random.RandomState | None) -> int:
     """
     if random_state is None:
         return int(np.random.SeedSequence().generate_state(1, np.uint64)[0])
-    if isinstance(random_state, numbers.Integral):
-        return int(random_state)
-    return int(random_state.randint(2**31))
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(2**31))
+    return int(random_state)
 
 
 def derived_seeds(entropy: int, *key: int, n_members: int = 1) -> list[int]:
-    """Seeds for one purpose (``key``) of a fit, independent of those for any other key."""
+    """Return seeds for one purpose (``key``) of a fit, independent of those for any other key."""
     sequences = np.random.SeedSequence(entropy, spawn_key=key).spawn(n_members)
     return [int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1)) for sequence in sequences]
 

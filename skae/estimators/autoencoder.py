@@ -11,11 +11,12 @@ from skae.estimators.base import BaseAutoEncoder
 class AutoEncoderTransformer(BaseAutoEncoder):
     """Autoencoder: a network learns to reproduce its input through a narrow code.
 
-    Encoder :math:`f` and decoder :math:`g` minimise the mean of :math:`d(x, g(f(x)))` over the training rows
-    [1]_, where ``loss`` names the distance :math:`d`. With no hidden layer, ``activation="identity"`` and the squared error
-    the code spans PCA's subspace [2]_; hidden layers make it bend.
+    Encoder :math:`f` and decoder :math:`g` minimise the mean of :math:`d(x, g(f(x)))` over the training rows [1]_,
+    where ``loss`` names the distance :math:`d`. With no hidden layer and the squared error the code spans PCA's
+    subspace [2]_; hidden layers make it bend.
 
-    Columns of very different scale should be standardised first, as for `sklearn.decomposition.PCA`.
+    Like `sklearn.decomposition.PCA` the network works on centred columns, so their location and common unit do not
+    matter, but columns of different scale should be standardised first.
 
     Parameters
     ----------

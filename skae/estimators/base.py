@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import KW_ONLY, dataclass
@@ -32,16 +31,14 @@ from skae.inference import apply_in_blocks, too_large_message
 from skae.networks import DenseNetwork, build_from_callable
 from skae.objectives import LOSSES, ReconstructionObjective
 from skae.random import RandomStreams, derived_seeds, entropy_from, isolated_torch_random
-from skae.training import History, Rows, Schedule, auto_batch_size, train
+from skae.training import History, Rows, Schedule, auto_batch_size, summarize, train
 
 FLOATS = (np.float64, np.float32)
 INITIAL_WEIGHTS, SPLIT, TRAINING = range(3)
 
 
 @dataclass(repr=False, eq=False)
-class BaseAutoEncoder(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, CallbackSupportMixin, BaseEstimator
-):
+class BaseAutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, CallbackSupportMixin, BaseEstimator):
     """Base of all autoencoders: parameters, training, codes, reconstructions, errors.
 
     The fields are the constructor's parameters. Subclasses are dataclasses too: they add fields, extend
@@ -58,7 +55,7 @@ class BaseAutoEncoder(
     alpha: float = 0.0
     batch_size: int | str = "auto"
     learning_rate: str = "cosine"
-    learning_rate_init: float = 2e-3
+    learning_rate_init: float = 4e-3
     max_iter: int = 100
     early_stopping: bool = False
     validation_fraction: float = 0.1
@@ -186,30 +183,24 @@ class BaseAutoEncoder(
 
     def _schedule(self, n_samples: int, one_pass: bool) -> Schedule:
         return Schedule(
-            batch_size=auto_batch_size(n_samples) if self.batch_size == "auto" else self.batch_size,
+            batch_size=auto_batch_size(n_samples) if isinstance(self.batch_size, str) else self.batch_size,
             max_iter=1 if one_pass else self.max_iter,
             learning_rate="constant" if one_pass else self.learning_rate,
             learning_rate_init=self.learning_rate_init,
             alpha=self.alpha,
             n_iter_no_change=self.n_iter_no_change,
             tol=self.tol,
+            stops_on_stall=self.early_stopping or self.learning_rate == "adaptive",
         )
 
-    def _build_network(self, n_features: int, entropy: int) -> Network:
+    def _build_network(self, X: np.ndarray, entropy: int) -> Network:
         seeds = derived_seeds(entropy, INITIAL_WEIGHTS)
+        logits = self.loss == "binary_cross_entropy"
         if self._network_is_callable():
-            network: Network = build_from_callable(self.network, n_features, self.n_components, seeds[0])
-        else:
-            default = DenseNetwork(self.hidden_layer_sizes, self.activation)
-            specification = default if self.network is None else self.network
-            network = specification.build(n_features, self.n_components, RandomStreams(seeds))
-        last = (getattr(network.decoder, "activations", None) or list(network.decoder.modules()))[-1]
-        if self.loss == "binary_cross_entropy" and (last == "sigmoid" or isinstance(last, nn.Sigmoid)):
-            raise ValueError(
-                "loss='binary_cross_entropy' takes the network's output for logits and applies the sigmoid "
-                "itself: take the sigmoid off the end of the network."
-            )
-        return network
+            return build_from_callable(self.network, X.shape[1], self.n_components, seeds[0], logits)
+        default = DenseNetwork(self.hidden_layer_sizes, self.activation)
+        specification = default if self.network is None else self.network
+        return specification.build(summarize(X), self.n_components, RandomStreams(seeds), logits)
 
     def _network_is_callable(self) -> bool:
         return self.network is not None and not hasattr(self.network, "build")
@@ -238,7 +229,7 @@ class BaseAutoEncoder(
         entropy = self._entropy if continued else entropy_from(self.random_state)
         n_earlier = self.n_iter_ if continued else 0
         if not continued:
-            network = self._build_network(X.shape[1], entropy)
+            network = self._build_network(X, entropy)
         elif self.n_components == self._n_components:
             network = self._network
         else:
@@ -285,10 +276,10 @@ class BaseAutoEncoder(
             if not history.best_epoch:
                 error.add_note("No epoch was finished: the estimator is left as it was.")
                 raise
-            vars(self).update(fitted_attributes())
+            self.__dict__.update(fitted_attributes())
             error.add_note(f"The estimator is fitted: it has the weights of epoch {self.best_epoch_}, its best.")
             raise
-        vars(self).update(fitted_attributes())
+        self.__dict__.update(fitted_attributes())
 
     # ---- codes, reconstructions, errors --------------------------------------------------------------------
 
@@ -446,6 +437,6 @@ class BaseAutoEncoder(
         except BaseException:
             if vars(self).get("loss_curve_") is earlier_curve:
                 for name in names:
-                    vars(self).pop(name, None)
-                vars(self).update(earlier)
+                    self.__dict__.pop(name, None)
+                self.__dict__.update(earlier)
             raise

@@ -136,5 +136,9 @@ class DenoisingAutoEncoder(BaseAutoEncoder):
             device = next(network.parameters()).device
             low, high = (torch.tensor(v, dtype=torch.float32, device=device) for v in (X.min(0), X.max(0)))
             return corruptions.SaltAndPepper(self.noise_level, low, high)
-        kinds = {"gaussian": corruptions.Gaussian, "masking": corruptions.Masking, "swap": corruptions.Swap}
+        kinds: dict[str, Callable[[float], Corruption]] = {
+            "gaussian": corruptions.Gaussian,
+            "masking": corruptions.Masking,
+            "swap": corruptions.Swap,
+        }
         return kinds[self.corruption](self.noise_level)

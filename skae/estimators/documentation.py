@@ -16,11 +16,11 @@ loss : {"squared_error", "absolute_error", "huber", "binary_cross_entropy"}, def
 alpha : float, default=0.0
     Decoupled weight decay (AdamW, Loshchilov & Hutter 2019), over all parameters of the network.
 batch_size : int or "auto", default="auto"
-    Rows a step. "auto" makes about 64 steps an epoch: a power of two from 16 to 512.
+    Rows a step. "auto" makes about 64 steps an epoch: a power of two from 32 to 256.
 learning_rate : {"cosine", "constant", "adaptive"}, default="cosine"
     Schedule of the step size. "cosine" falls from ``learning_rate_init`` to 0 over ``max_iter`` epochs;
     "adaptive" falls to a fifth each time the loss stalls for ``n_iter_no_change`` epochs, four times.
-learning_rate_init : float, default=2e-3
+learning_rate_init : float, default=4e-3
     First step size of AdamW.
 max_iter : int, default=100
     Epochs, at most.
@@ -30,8 +30,9 @@ early_stopping : bool, default=False
 validation_fraction : float in (0, 1), default=0.1
     Share of the rows held out by ``early_stopping``.
 n_iter_no_change : int, default=10
-    Training stops after so many epochs without an improvement by ``tol``, of the held-out loss with
-    ``early_stopping``, else of the training loss.
+    Epochs without an improvement by ``tol`` after which the loss counts as stalled: the held-out loss with
+    ``early_stopping``, else the training loss. A stall ends training with ``early_stopping``, lowers an "adaptive"
+    ``learning_rate`` and ends training once it is at its lowest; otherwise all ``max_iter`` epochs are run.
 tol : float, default=1e-4
     Smallest improvement that counts, relative to the lowest loss so far.
 warm_start : bool, default=False
@@ -59,6 +60,6 @@ best_epoch_ : int
     Epoch of the last `fit` with the lowest monitored loss, counted from 1.
 n_features_in_ : int
     Number of features seen during `fit`.
-feature_names_in_ : ndarray of shape (n_features_in_,)
+feature_names_in_ : ndarray of shape (`n_features_in_`,)
     Names of the features, where X has string column names.
 """

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from sklearn.base import BaseEstimator
@@ -14,7 +14,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from skae.contracts import Network
+from skae.contracts import Network, RowSummary
 from skae.random import RandomStreams
 
 ACTIVATIONS = {
@@ -33,9 +33,9 @@ class StackedLinear(nn.Module):
     ``tied_to`` shares, transposed, the weight of another layer of fan_out inputs and fan_in outputs.
     """
 
-    def __init__(
-        self, fan_in: int, fan_out: int, random: RandomStreams, tied_to: StackedLinear | None = None
-    ):
+    weight: nn.Parameter
+
+    def __init__(self, fan_in: int, fan_out: int, random: RandomStreams, tied_to: StackedLinear | None = None):
         super().__init__()
         self.transposed = tied_to is not None
         if tied_to is not None:
@@ -51,8 +51,27 @@ class StackedLinear(nn.Module):
         return torch.baddbmm(self.bias.unsqueeze(1), x, weight)
 
 
+class Affine(nn.Module):
+    """A fixed scale and shift of each feature, from and to the data's own location and unit."""
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, scale: float, shift: Tensor):
+        super().__init__()
+        self.register_buffer("scale", torch.tensor(scale, dtype=torch.float32))
+        self.register_buffer("shift", shift.float())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x * scale + shift."""
+        return torch.addcmul(self.shift, x, self.scale)
+
+
 class StackedNorm(nn.Module):
     """Batch normalisation over the rows, or layer normalisation over the units, of each member."""
+
+    running_mean: Tensor
+    running_var: Tensor
 
     def __init__(self, kind: str, n_units: int, n_members: int, momentum: float = 0.1, eps: float = 1e-5):
         super().__init__()
@@ -85,18 +104,30 @@ class StackedDense(nn.Module):
     Takes (B, n_in) where K is 1, else (K, B, n_in), and answers in kind.
     """
 
-    def __init__(self, layers: Sequence[StackedLinear], activations: Sequence[str], norms=None, dropout=0.0):
+    def __init__(
+        self,
+        layers: Sequence[StackedLinear],
+        activations: Sequence[str],
+        norms: Sequence[StackedNorm] = (),
+        dropout: float = 0.0,
+        *,
+        before: Affine | None = None,
+        after: Affine | None = None,
+    ):
         super().__init__()
         self.layers = nn.ModuleList(layers)
-        self.norms = nn.ModuleList(norms or [])
+        self.norms = nn.ModuleList(norms)
         self.activations = list(activations)
         self.dropout = dropout
+        self.before, self.after = before, after
 
     def forward(self, x: Tensor, random: RandomStreams | None = None) -> Tensor:
         """Apply the layers; ``random`` draws the dropout masks, torch's own generator where it is None."""
         single = x.ndim == 2
         if single:
             x = x.unsqueeze(0)
+        if self.before is not None:
+            x = self.before(x)
         for i, (layer, activation) in enumerate(zip(self.layers, self.activations, strict=True)):
             x = layer(x)
             if i < len(self.norms):
@@ -105,6 +136,8 @@ class StackedDense(nn.Module):
             if self.training and self.dropout and i < len(self.layers) - 1:
                 uniform = torch.rand_like(x) if random is None else random.uniform(*x.shape[1:])
                 x = torch.where(uniform < self.dropout, 0.0, x / (1 - self.dropout))
+        if self.after is not None:
+            x = self.after(x)
         return x.squeeze(0) if single else x
 
     def extra_repr(self) -> str:
@@ -143,8 +176,8 @@ class DenseNetwork(BaseEstimator):
     code_activation : same options, default="identity"
         Activation of the code.
     output_activation : same options, default="identity"
-        Activation of the reconstruction. With ``loss="binary_cross_entropy"`` it must be "identity": the
-        autoencoder applies the sigmoid itself.
+        Activation of the reconstruction. "identity" lets the network answer in X's location and unit. With
+        ``loss="binary_cross_entropy"`` it must be "identity": the autoencoder applies the sigmoid itself.
     dropout : float in [0, 1), default=0.0
         Probability with which a hidden unit is left out of a training step (Srivastava et al. 2014).
     normalization : {"batch", "layer"} or None, default=None
@@ -165,7 +198,7 @@ class DenseNetwork(BaseEstimator):
     """
 
     _activation = StrOptions(set(ACTIVATIONS))
-    _parameter_constraints: dict = {
+    _parameter_constraints: ClassVar[dict] = {
         "hidden_layer_sizes": ["array-like"],
         "activation": [_activation],
         "code_activation": [_activation],
@@ -194,15 +227,19 @@ class DenseNetwork(BaseEstimator):
         self.normalization = normalization
         self.tied_weights = tied_weights
 
-    def build(self, n_features: int, n_components: int, random: RandomStreams) -> StackNetwork:
+    def build(self, rows: RowSummary, n_components: int, random: RandomStreams, logits: bool) -> StackNetwork:
         """Return the initialised network, on the CPU.
 
         Parameters
         ----------
-        n_features, n_components : int
-            Width of the data and of the code.
+        rows : RowSummary
+            Mean and scale of the training rows. Like PCA the network works on centred rows, of unit scale.
+        n_components : int
+            Width of the code.
         random : RandomStreams
             Source of the initial weights, one stream a member.
+        logits : bool
+            Whether the loss takes the output for logits.
 
         Returns
         -------
@@ -215,23 +252,30 @@ class DenseNetwork(BaseEstimator):
             If a parameter is outside its range.
         """
         self._validate_params()
+        if logits and self.output_activation != "identity":
+            raise ValueError(
+                f"output_activation={self.output_activation!r} must be 'identity' with loss='binary_cross_entropy', "
+                "which takes the network's output for logits and applies the sigmoid itself."
+            )
         hidden = check_hidden_layer_sizes(self.hidden_layer_sizes)
-        sizes = [n_features, *hidden, n_components]
+        sizes = [rows.n_features, *hidden, n_components]
         encoder = [StackedLinear(i, o, random) for i, o in pairwise(sizes)]
         tied: list[Any] = encoder[::-1] if self.tied_weights else [None] * len(encoder)
         decoder = [
             StackedLinear(i, o, random, tied_to=t) for (i, o), t in zip(pairwise(sizes[::-1]), tied, strict=True)
         ]
 
-        def stack(layers, widths, last_activation):
+        def stack(layers, widths, last_activation, **affine):
             norms = [StackedNorm(self.normalization, w, random.n_members) for w in widths if self.normalization]
-            return StackedDense(
-                layers, [self.activation] * len(widths) + [last_activation], norms, self.dropout
-            )
+            activations = [self.activation] * len(widths) + [last_activation]
+            return StackedDense(layers, activations, norms, self.dropout, **affine)
 
+        before = Affine(1 / rows.scale, -rows.mean / rows.scale)
+        free = self.output_activation == "identity" and not logits  # not bound to a range of its own
+        after = Affine(rows.scale, rows.mean) if free else None
         return StackNetwork(
-            stack(encoder, hidden, self.code_activation),
-            stack(decoder, hidden[::-1], self.output_activation),
+            stack(encoder, hidden, self.code_activation, before=before),
+            stack(decoder, hidden[::-1], self.output_activation, after=after),
             random.n_members,
         )
 
@@ -239,9 +283,8 @@ class DenseNetwork(BaseEstimator):
 def check_hidden_layer_sizes(sizes) -> list[int]:
     """Return the sizes as a list of positive integers, or say what is wrong with them."""
     sizes = [sizes] if isinstance(sizes, Integral) else list(sizes)
-    if not all(isinstance(size, Integral) and size >= 1 for size in sizes):
+    if not all(isinstance(size, Integral) and int(size) >= 1 for size in sizes):
         raise ValueError(
-            f"hidden_layer_sizes={sizes} must hold integers >= 1, for example (128, 64); "
-            "use () for no hidden layer."
+            f"hidden_layer_sizes={sizes} must hold integers >= 1, for example (128, 64); use () for no hidden layer."
         )
     return [int(size) for size in sizes]

@@ -34,20 +34,21 @@ def build_from_callable(
     n_features: int,
     n_components: int,
     seed: int,
+    logits: bool,
 ) -> ModuleNetwork:
     """Call a user's ``network(n_features, n_components)`` and check what it returns.
 
     Raises
     ------
     ValueError
-        If it is not a pair of torch modules, or if the code or the reconstruction has the wrong shape.
+        If it is not a pair of torch modules, if the code or the reconstruction has the wrong shape, or if the
+        loss takes the output for ``logits`` and it is a sigmoid's.
     """
     with isolated_torch_random(seed):
         built = network(n_features, n_components)
     if not (isinstance(built, tuple) and len(built) == 2 and all(isinstance(m, nn.Module) for m in built)):
         raise ValueError(
-            f"network must return a pair (encoder, decoder) of torch.nn.Module, got {type(built).__name__}: "
-            f"{built!r}."
+            f"network must return a pair (encoder, decoder) of torch.nn.Module, got {type(built).__name__}: {built!r}."
         )
     encoder, decoder = built
     x = torch.zeros(2, n_features)
@@ -65,4 +66,9 @@ def build_from_callable(
                 f"network's {name} maps a batch of 2 rows to shape {tuple(got.shape)}; it must be (2, {width}), "
                 f"as n_components={n_components} and X has {n_features} features."
             )
+    if logits and isinstance(list(decoder.modules())[-1], nn.Sigmoid):
+        raise ValueError(
+            "network's decoder ends in a Sigmoid: with loss='binary_cross_entropy' its output is taken for logits and "
+            "the sigmoid applied to it. Leave the last one out."
+        )
     return ModuleNetwork(encoder, decoder)

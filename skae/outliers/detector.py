@@ -64,7 +64,7 @@ class AutoEncoderOutlierDetector(OutlierMixin, CallbackSupportMixin, BaseEstimat
         Minus ``threshold_``, on the scale of `score_samples`.
     n_features_in_ : int
         Number of features seen during `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, where X has string column names.
 
     References
@@ -144,8 +144,8 @@ class AutoEncoderOutlierDetector(OutlierMixin, CallbackSupportMixin, BaseEstimat
             self._adopt(fitted, X_train, threshold_of)
         except BaseException:
             if vars(self).get("autoencoder_") is earlier.get("autoencoder_"):
-                vars(self).clear()
-                vars(self).update(earlier)
+                self.__dict__.clear()
+                self.__dict__.update(earlier)
             raise
         context.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes=dict)
         return self
@@ -214,14 +214,15 @@ class AutoEncoderOutlierDetector(OutlierMixin, CallbackSupportMixin, BaseEstimat
 
     def _threshold_rule(self) -> Callable[[np.ndarray], float]:
         """Return the function from training errors to the threshold."""
-        if self.contamination != "auto":
+        contamination = self.contamination
+        if not isinstance(contamination, str):
             if self.threshold != "auto":
                 raise ValueError(
-                    f"threshold={self.threshold!r} and contamination={self.contamination!r} both set the threshold: "
+                    f"threshold={self.threshold!r} and contamination={contamination!r} both set the threshold: "
                     "leave one of them at 'auto'."
                 )
             # the quantile of the scores, as IsolationForest takes it; minus turns scores into errors
-            return lambda errors: -float(np.percentile(-errors, 100 * self.contamination))
+            return lambda errors: -float(np.percentile(-errors, 100 * contamination))
         if isinstance(self.threshold, str):
             return parse_rule(AUTO_RULES[self.novelty] if self.threshold == "auto" else self.threshold)
         threshold = float(self.threshold)

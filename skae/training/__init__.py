@@ -1,7 +1,7 @@
 """The training loop, the rows it walks and the schedule it follows."""
 
 from skae.training.loop import History, train
-from skae.training.rows import Rows
+from skae.training.rows import Rows, summarize
 from skae.training.schedule import Schedule, auto_batch_size
 
-__all__ = ["History", "Rows", "Schedule", "auto_batch_size", "train"]
+__all__ = ["History", "Rows", "Schedule", "auto_batch_size", "summarize", "train"]

@@ -150,9 +150,10 @@ def train(
             lowest = np.where(improved, monitored, lowest)
             n_stalled = 0 if improved.any() else n_stalled + 1
             if n_stalled >= schedule.n_iter_no_change:
-                if schedule.learning_rate != "adaptive" or n_reductions == schedule.max_reductions:
+                if schedule.learning_rate == "adaptive" and n_reductions < schedule.max_reductions:
+                    n_stalled, n_reductions = 0, n_reductions + 1
+                elif schedule.stops_on_stall:
                     break
-                n_stalled, n_reductions = 0, n_reductions + 1
     except BaseException:
         best.restore()
         raise
@@ -162,9 +163,7 @@ def train(
 
 
 @torch.no_grad()
-def _mean_loss(
-    objective: Objective, rows: Rows, index: Tensor, batch_size: int, random: RandomStreams
-) -> np.ndarray:
+def _mean_loss(objective: Objective, rows: Rows, index: Tensor, batch_size: int, random: RandomStreams) -> np.ndarray:
     """Return each member's mean loss over the rows ``index``, (K,)."""
     objective.network.eval()
     total = torch.zeros(index.shape[0], device=rows.device)

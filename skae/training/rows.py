@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skae.contracts import Batch
+from skae.contracts import Batch, RowSummary
 from skae.device import free_memory
 
 logger = logging.getLogger(__name__)
@@ -65,15 +65,19 @@ class Rows:
 
 def _shareable(array: np.ndarray, device: torch.device) -> bool:
     """Whether a tensor can look at the array's own memory."""
-    return (
-        device.type == "cpu"
-        and array.dtype == np.float32
-        and array.flags.c_contiguous
-        and array.flags.writeable
-    )
+    return device.type == "cpu" and array.dtype == np.float32 and array.flags.c_contiguous and array.flags.writeable
 
 
 def _to_device(array: np.ndarray, device: torch.device) -> Tensor:
     if not _shareable(array, torch.device("cpu")):
         array = np.array(array, dtype=np.float32, order="C")
     return torch.from_numpy(array).to(device)
+
+
+def summarize(X: np.ndarray) -> RowSummary:
+    """Return the mean and scale of rows in float64, without a copy of X."""
+    mean = X.mean(0, dtype=np.float64)
+    variance = 0.0
+    for start in range(0, len(X), 1024):
+        variance += np.square(X[start : start + 1024] - mean).sum() / X.size
+    return RowSummary(torch.from_numpy(mean), float(np.sqrt(variance)) or 1.0)

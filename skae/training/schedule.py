@@ -17,6 +17,7 @@ class Schedule:
     alpha: float
     n_iter_no_change: int
     tol: float
+    stops_on_stall: bool
     max_reductions: int = 4  # of an adaptive rate, each to a fifth
 
     def rate(self, progress: float, n_reductions: int) -> float:
@@ -27,5 +28,5 @@ class Schedule:
 
 
 def auto_batch_size(n_samples: int) -> int:
-    """About 64 steps an epoch, in powers of two from 16 to 512 rows; see ``benchmarks/defaults.py``."""
-    return 2 ** min(9, max(4, round(math.log2(max(n_samples, 1) / 64))))
+    """About 64 steps an epoch, in powers of two from 32 to 256 rows."""
+    return 2 ** min(8, max(5, round(math.log2(max(n_samples, 1) / 64))))

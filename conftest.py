@@ -1,0 +1,8 @@
+"""Set-up of every pytest process, for the tests and for the docstrings' examples."""
+
+import os
+
+# pytest-xdist runs a worker per core. With a thread pool in each as well, the pools spin against each other:
+# measured on 2 cores, the docstrings' examples took 78 s instead of 6 s.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -1,0 +1,65 @@
+"""The layers of docs/architecture.md: a module imports only from rows below its own."""
+
+import ast
+
+import pytest
+from conftest import ROOT
+
+PACKAGE = ROOT / "skae"
+# Lowest first. Parts of one row never import each other, but for the lowest, where they are read in order.
+ROWS = [
+    ["random", "device", "contracts"],
+    ["networks", "objectives", "corruptions", "training", "inference"],
+    ["estimators"],
+    ["outliers"],
+    ["plotting"],
+]
+LEVEL = {part: level for level, row in enumerate(ROWS) for part in row}
+TORCH_CORE_MAY_USE = {"sklearn.base", "sklearn.utils._param_validation"}  # parameters of specifications, not estimators
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def imports(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            yield node.module
+            # `from skae import corruptions` names a part as well as the package
+            yield from (f"skae.{alias.name}" for alias in node.names if node.module == "skae")
+
+
+def part_of(path):
+    relative = path.relative_to(PACKAGE).with_suffix("")
+    return relative.parts[0] if relative.parts[0] != "__init__" else None
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_point_down(path):
+    part = part_of(path)
+    if part is None:  # skae/__init__.py only re-exports
+        return
+    for name in imports(path):
+        target = name.split(".")[1] if name.startswith("skae.") else None
+        if target is None or target == part or target not in LEVEL:
+            continue
+        lowest = LEVEL[part] == 0
+        assert LEVEL[target] < LEVEL[part] or (lowest and ROWS[0].index(target) < ROWS[0].index(part)), (
+            f"{part} must not import {name}"
+        )
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if LEVEL.get(part_of(p), 9) <= 1], ids=lambda p: p.stem)
+def test_the_torch_core_knows_no_sklearn_estimator(path):
+    assert {name for name in imports(path) if name.startswith("sklearn")} <= TORCH_CORE_MAY_USE
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if p.name == "__init__.py"], ids=lambda p: str(p.parent.name))
+def test_init_files_only_re_export(path):
+    for node in ast.parse(path.read_text()).body:
+        assert isinstance(node, ast.Import | ast.ImportFrom | ast.Expr | ast.Assign), f"{path}: line {node.lineno}"
+
+
+def test_every_part_has_a_row():
+    assert {part_of(path) for path in FILES} - {None} == set(LEVEL)
