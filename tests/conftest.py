@@ -3,7 +3,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from sklearn.datasets import load_digits
+
+settings.register_profile("skae", deadline=None)  # machines are shared: time proves nothing
+settings.load_profile("skae")
 
 ROOT = Path(__file__).parents[1]
 

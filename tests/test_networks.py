@@ -31,7 +31,7 @@ SPECIFICATIONS = st.fixed_dictionaries(
 
 
 @given(SPECIFICATIONS, st.integers(1, 3), st.integers(1, 6))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_member_computes_the_same_alone_and_in_a_stack(parameters, n_members, n_components):
     x = torch.randn(n_members, 7, 4, generator=torch.Generator().manual_seed(0))
     stack = build(n_members, n_components, **parameters).train()
@@ -108,7 +108,7 @@ def test_layer_normalisation_centres_each_row():
 
 
 @given(st.floats(-1e3, 1e3), st.floats(1e-3, 1e3))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_location_and_unit_of_the_rows_do_not_matter(shift, unit):
     x = torch.randn(1, 5, 4, generator=torch.Generator().manual_seed(0))
     network = build(rows=RowSummary(torch.zeros(4), 1.0))

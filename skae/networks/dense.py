@@ -54,16 +54,16 @@ class StackedLinear(nn.Module):
 class Affine(nn.Module):
     """A fixed scale and shift of each feature, from and to the data's own location and unit."""
 
-    scale: Tensor
-    shift: Tensor
+    scale: Tensor  # (K, 1, 1)
+    shift: Tensor  # (K, 1, n_features)
 
-    def __init__(self, scale: float, shift: Tensor):
+    def __init__(self, scale: float, shift: Tensor, n_members: int):
         super().__init__()
-        self.register_buffer("scale", torch.tensor(scale, dtype=torch.float32))
-        self.register_buffer("shift", shift.float())
+        self.register_buffer("scale", torch.full((n_members, 1, 1), scale))
+        self.register_buffer("shift", shift.float().repeat(n_members, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return x * scale + shift."""
+        """Return x * scale + shift, (K, B, n_features)."""
         return torch.addcmul(self.shift, x, self.scale)
 
 
@@ -270,9 +270,9 @@ class DenseNetwork(BaseEstimator):
             activations = [self.activation] * len(widths) + [last_activation]
             return StackedDense(layers, activations, norms, self.dropout, **affine)
 
-        before = Affine(1 / rows.scale, -rows.mean / rows.scale)
+        before = Affine(1 / rows.scale, -rows.mean / rows.scale, random.n_members)
         free = self.output_activation == "identity" and not logits  # not bound to a range of its own
-        after = Affine(rows.scale, rows.mean) if free else None
+        after = Affine(rows.scale, rows.mean, random.n_members) if free else None
         return StackNetwork(
             stack(encoder, hidden, self.code_activation, before=before),
             stack(decoder, hidden[::-1], self.output_activation, after=after),

@@ -52,7 +52,7 @@ class AutoEncoderOutlierDetector(OutlierMixin, CallbackSupportMixin, BaseEstimat
         Cache of trained autoencoders, as in `sklearn.pipeline.Pipeline`: with it, a search over ``threshold`` and
         ``contamination`` trains once a fold.
     random_state : int, RandomState instance or None, default=None
-        Seed of the default autoencoder; one that is given has its own.
+        Seed of the training; None leaves it to the autoencoder's own ``random_state``.
 
     Attributes
     ----------
@@ -229,9 +229,10 @@ class AutoEncoderOutlierDetector(OutlierMixin, CallbackSupportMixin, BaseEstimat
         return lambda errors: threshold
 
     def _unfitted_autoencoder(self) -> BaseAutoEncoder:
-        if self.autoencoder is None:
-            return DenoisingAutoEncoder(random_state=self.random_state)
-        return clone(self.autoencoder).set_params(warm_start=False)
+        autoencoder = DenoisingAutoEncoder() if self.autoencoder is None else clone(self.autoencoder)
+        if self.random_state is not None:
+            autoencoder.set_params(random_state=self.random_state)
+        return autoencoder
 
     def _normal_rows(self, X: np.ndarray, y) -> np.ndarray:
         """Return the rows to train on."""

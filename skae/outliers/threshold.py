@@ -14,9 +14,10 @@ _STATISTICS: dict[str, Callable[[np.ndarray], float]] = {
     "std": np.std,
     "mad": median_abs_deviation,
 }
+_NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _RULE = re.compile(
-    r"(?:(?P<factor>[\d.eE]+)\*)?(?P<center>mean|median)"
-    r"|(?P<origin>mean|median)(?P<sign>[+-])(?:(?P<k>[\d.eE]+)\*)?(?P<spread>std|mad)"
+    rf"(?:(?P<factor>{_NUMBER})\*)?(?P<center>mean|median)"
+    rf"|(?P<origin>mean|median)(?P<sign>[+-])(?:(?P<k>{_NUMBER})\*)?(?P<spread>std|mad)"
 )
 
 
@@ -35,18 +36,15 @@ def parse_rule(rule: str) -> Callable[[np.ndarray], float]:
         If the rule does not parse.
     """
     match = _RULE.fullmatch(rule.replace(" ", ""))
-    try:
-        if match is None:
-            raise ValueError
-        if match["center"]:
-            factor, center = float(match["factor"] or 1), _STATISTICS[match["center"]]
-            return lambda errors: float(factor * center(errors))
-        k = float(match["sign"] + (match["k"] or "1"))
-        origin, spread = _STATISTICS[match["origin"]], _STATISTICS[match["spread"]]
-        return lambda errors: float(origin(errors) + k * spread(errors))
-    except ValueError:
+    if match is None:
         raise ValueError(
             f"threshold={rule!r} is not a rule. Rules are 'auto', 'mean' or 'median', alone or scaled ('2*median'), or "
             "followed by a multiple of the errors' spread, 'std' or 'mad' (median absolute deviation): 'mean+1*std', "
             "'median+3*mad'."
-        ) from None
+        )
+    if match["center"]:
+        factor, center = float(match["factor"] or 1), _STATISTICS[match["center"]]
+        return lambda errors: float(factor * center(errors))
+    k = float(match["sign"] + (match["k"] or "1"))
+    origin, spread = _STATISTICS[match["origin"]], _STATISTICS[match["spread"]]
+    return lambda errors: float(origin(errors) + k * spread(errors))

@@ -1,0 +1,15 @@
+"""Pictures of what autoencoders do, as scikit-learn displays. They need matplotlib; importing this does not."""
+
+from skae.plotting.codes import CodeDisplay
+from skae.plotting.errors import ErrorHistogramDisplay
+from skae.plotting.loss_curve import LossCurveDisplay
+from skae.plotting.reconstruction import ReconstructionDisplay
+from skae.plotting.signals import SignalDisplay
+
+__all__ = [
+    "CodeDisplay",
+    "ErrorHistogramDisplay",
+    "LossCurveDisplay",
+    "ReconstructionDisplay",
+    "SignalDisplay",
+]

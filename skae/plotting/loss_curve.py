@@ -1,0 +1,145 @@
+"""How training went."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.utils._optional_dependencies import check_matplotlib_support
+
+from skae.plotting.axes import axes_to_draw_on, remove_upper_and_right_frame
+from skae.plotting.fitted import fitted_autoencoder
+
+
+class LossCurveDisplay:
+    """Loss of each epoch, on the training rows and on those held out, if any.
+
+    It is recommended to use `from_estimator` to create a display. All parameters are stored as attributes.
+
+    Parameters
+    ----------
+    loss_curve : sequence of float
+        Training loss of each epoch.
+    validation_loss_curve : sequence of float, default=None
+        Held-out loss of each epoch.
+    best_epoch : int, default=None
+        Epoch to mark on the held-out losses or, if there are none, on the training losses; counted from 1.
+
+    Attributes
+    ----------
+    line_ : matplotlib Line2D
+        Curve of the training losses.
+    validation_line_ : matplotlib Line2D or None
+        Curve of the held-out losses.
+    best_point_ : matplotlib Line2D or None
+        Mark at the best epoch.
+    ax_ : matplotlib Axes
+        Axes with the curves.
+    figure_ : matplotlib Figure
+        Figure with the axes.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> from sklearn.datasets import load_digits
+    >>> from skae import AutoEncoderTransformer
+    >>> from skae.plotting import LossCurveDisplay
+    >>> X = load_digits().data / 16
+    >>> autoencoder = AutoEncoderTransformer(8, max_iter=5, early_stopping=True, random_state=0).fit(X)
+    >>> LossCurveDisplay.from_estimator(autoencoder)
+    <...>
+    >>> plt.show()  # doctest: +SKIP
+    """
+
+    def __init__(self, *, loss_curve, validation_loss_curve=None, best_epoch=None):
+        self.loss_curve = loss_curve
+        self.validation_loss_curve = validation_loss_curve
+        self.best_epoch = best_epoch
+
+    def plot(self, ax=None, *, log=False, line_kw=None, validation_kw=None):
+        """Draw the curves.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Axes to draw on. If None, a new figure is made.
+        log : bool, default=False
+            Whether the loss axis is logarithmic.
+        line_kw, validation_kw : dict, default=None
+            Keyword arguments for `matplotlib.axes.Axes.plot`, which draws the training and the held-out losses.
+
+        Returns
+        -------
+        display : LossCurveDisplay
+            The display itself.
+
+        Raises
+        ------
+        ValueError
+            If there is a held-out loss for some epochs but not for others.
+        """
+        if self.validation_loss_curve is not None and len(self.validation_loss_curve) != len(self.loss_curve):
+            raise ValueError(
+                f"validation_loss_curve has {len(self.validation_loss_curve)} epochs and loss_curve has "
+                f"{len(self.loss_curve)}, so it is not known which epochs had held-out rows: draw one curve alone, "
+                "LossCurveDisplay(loss_curve=estimator.loss_curve_).plot()."
+            )
+        ax = axes_to_draw_on(self, ax)
+        epochs = np.arange(1, len(self.loss_curve) + 1)
+        (self.line_,) = ax.plot(
+            epochs, self.loss_curve, **{"color": "tab:blue", "label": "training", **(line_kw or {})}
+        )
+        monitored = self.line_
+        self.validation_line_ = self.best_point_ = None
+        if self.validation_loss_curve is not None:
+            options = {"color": "tab:orange", "label": "held out", **(validation_kw or {})}
+            (monitored,) = ax.plot(epochs, self.validation_loss_curve, **options)
+            self.validation_line_ = monitored
+        if self.best_epoch is not None:
+            best = monitored.get_ydata()[self.best_epoch - 1]
+            options = {"color": monitored.get_color(), "ls": "none", "label": f"best epoch ({self.best_epoch})"}
+            (self.best_point_,) = ax.plot([self.best_epoch], [best], "o", **options)
+        ax.set(xlabel="epoch", ylabel="loss", **({"yscale": "log"} if log else {}))
+        ax.xaxis.get_major_locator().set_params(integer=True)
+        remove_upper_and_right_frame(ax)
+        ax.legend(frameon=False)
+        self.ax_ = ax
+        self.figure_ = ax.figure
+        return self
+
+    @classmethod
+    def from_estimator(cls, estimator, *, log=False, ax=None, line_kw=None, validation_kw=None):
+        """Draw the losses of an autoencoder's training.
+
+        Parameters
+        ----------
+        estimator : autoencoder or AutoEncoderOutlierDetector
+            Fitted autoencoder, or detector over one.
+        log : bool, default=False
+            Whether the loss axis is logarithmic.
+        ax : matplotlib Axes, default=None
+            Axes to draw on. If None, a new figure is made.
+        line_kw, validation_kw : dict, default=None
+            Keyword arguments for `matplotlib.axes.Axes.plot`, which draws the training and the held-out losses.
+
+        Returns
+        -------
+        display : LossCurveDisplay
+            Object that holds the losses.
+
+        Raises
+        ------
+        ValueError
+            If some epochs had held-out rows and others had not, as when ``early_stopping`` changed between two
+            calls of `fit` with ``warm_start``.
+        TypeError
+            If the estimator is neither an autoencoder nor a detector.
+        sklearn.exceptions.NotFittedError
+            If the estimator is not fitted.
+        """
+        check_matplotlib_support(f"{cls.__name__}.from_estimator")
+        autoencoder = fitted_autoencoder(estimator)
+        display = cls(
+            loss_curve=autoencoder.loss_curve_,
+            validation_loss_curve=autoencoder.validation_loss_curve_,
+            best_epoch=autoencoder.best_epoch_,
+        )
+        return display.plot(ax, log=log, line_kw=line_kw, validation_kw=validation_kw)

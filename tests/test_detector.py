@@ -1,0 +1,239 @@
+import signal
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.base import clone
+from sklearn.datasets import load_breast_cancer
+from sklearn.ensemble import IsolationForest
+from sklearn.metrics import accuracy_score, roc_auc_score
+from sklearn.model_selection import GridSearchCV, train_test_split
+from sklearn.preprocessing import StandardScaler
+from test_base import EveryEpoch
+
+import skae.estimators.base
+from skae import AutoEncoderOutlierDetector, AutoEncoderTransformer, DenoisingAutoEncoder
+
+
+def small(**parameters):
+    return AutoEncoderTransformer(2, **{"hidden_layer_sizes": (8,), "max_iter": 20, "random_state": 0, **parameters})
+
+
+@pytest.fixture(scope="module")
+def mixed():
+    """200 rows on a plane, labelled +1, and 20 off it, labelled -1."""
+    rng = np.random.default_rng(0)
+    inliers = rng.normal(size=(200, 2)) @ rng.normal(size=(2, 6)) + 0.05 * rng.normal(size=(200, 6))
+    X = np.r_[inliers, 2 * rng.normal(size=(20, 6))]
+    return X, np.r_[np.ones(200, int), -np.ones(20, int)]
+
+
+@pytest.fixture
+def trainings(monkeypatch):
+    """Count the trainings of networks."""
+    calls = []
+    train = skae.estimators.base.train
+
+    def counted(*args, **kwargs):
+        calls.append(args)
+        return train(*args, **kwargs)
+
+    monkeypatch.setattr(skae.estimators.base, "train", counted)
+    return calls
+
+
+# ---- the contract of IsolationForest -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("autoencoder", [None, small(), DenoisingAutoEncoder(2, max_iter=10)], ids=repr)
+@pytest.mark.parametrize("novelty", [False, True])
+def test_scores_decisions_and_labels_belong_together(autoencoder, novelty, mixed):
+    X, y = mixed
+    detector = AutoEncoderOutlierDetector(autoencoder, novelty=novelty, random_state=0).fit(X, y)
+    scores, decision, labels = detector.score_samples(X), detector.decision_function(X), detector.predict(X)
+    assert (scores.dtype, decision.dtype) == (np.float64, np.float64)
+    np.testing.assert_array_equal(decision, scores - detector.offset_)
+    np.testing.assert_array_equal(labels, np.where(decision < 0, -1, 1))
+    np.testing.assert_array_equal(scores, detector.autoencoder_.score_samples(X))
+    assert detector.offset_ == -detector.threshold_
+
+
+@given(st.floats(0.005, 0.5))
+@settings(max_examples=15)
+def test_contamination_is_isolation_forests_quantile(mixed, contamination):
+    X, _ = mixed
+    n_outliers = (AutoEncoderOutlierDetector(small(max_iter=2), contamination=contamination).fit_predict(X) == -1).sum()
+    assert n_outliers == (IsolationForest(n_estimators=10, contamination=contamination).fit_predict(X) == -1).sum()
+
+
+def test_outliers_are_found_and_labels_help(mixed):
+    X, y = mixed
+    aware = AutoEncoderOutlierDetector(small(max_iter=60), novelty=True, threshold="mean+3*std")
+    assert np.array_equal(aware.fit_predict(X, y)[200:], y[200:])
+    assert roc_auc_score(y, aware.score_samples(X)) > 0.99
+
+
+def test_rows_labelled_outliers_are_left_out_of_training(mixed):
+    X, y = mixed
+    detector = AutoEncoderOutlierDetector(small(), novelty=True)
+    with_labels, normals_only = clone(detector).fit(X, y), clone(detector).fit(X[y == 1])
+    assert np.array_equal(with_labels.score_samples(X), normals_only.score_samples(X))
+    assert with_labels.threshold_ == normals_only.threshold_
+    ignoring = clone(detector).set_params(novelty=False)
+    assert np.array_equal(clone(ignoring).fit(X, y).score_samples(X), clone(ignoring).fit(X).score_samples(X))
+
+
+def test_the_given_autoencoder_is_cloned(mixed):
+    autoencoder = small()
+    detector = AutoEncoderOutlierDetector(autoencoder).fit(mixed[0])
+    assert not hasattr(autoencoder, "n_features_in_")
+    assert detector.autoencoder_ is not autoencoder
+
+
+# ---- thresholds --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("threshold", "expected"),
+    [
+        (0.25, lambda errors: 0.25),
+        (2, lambda errors: 2.0),
+        ("mean+1*std", lambda errors: errors.mean() + errors.std()),
+        ("median", np.median),
+    ],
+)
+def test_threshold_is_in_units_of_the_training_rows_errors(threshold, expected, mixed):
+    X, _ = mixed
+    detector = AutoEncoderOutlierDetector(small(), threshold=threshold).fit(X)
+    assert detector.threshold_ == pytest.approx(expected(-detector.score_samples(X)))
+
+
+@pytest.mark.parametrize(("novelty", "rule"), [(True, "mean+3*std"), (False, "median+10*mad")])
+def test_auto_is_the_documented_rule(novelty, rule, mixed):
+    X, _ = mixed
+    auto = AutoEncoderOutlierDetector(small(), novelty=novelty).fit(X)
+    assert auto.threshold_ == AutoEncoderOutlierDetector(small(), novelty=novelty, threshold=rule).fit(X).threshold_
+
+
+# ---- one training serves a search --------------------------------------------------------------------------
+
+
+def test_a_search_over_thresholds_trains_once_a_fold(tmp_path, mixed, trainings):
+    X, y = mixed
+    shuffled = np.random.default_rng(0).permutation(len(X))
+    detector = AutoEncoderOutlierDetector(small(max_iter=3), novelty=True, memory=str(tmp_path))
+    grid = {"threshold": [f"mean+{k}*std" for k in np.linspace(0, 4, 10)]}
+
+    def search(grid):
+        return GridSearchCV(detector, grid, scoring="balanced_accuracy", cv=5).fit(X[shuffled], y[shuffled])
+
+    first = search(grid)
+    assert len(trainings) == 5 + 1
+    assert len(first.cv_results_["params"]) == 10
+    second = search(grid)
+    assert len(trainings) == 5 + 1
+    np.testing.assert_array_equal(first.cv_results_["mean_test_score"], second.cv_results_["mean_test_score"])
+    search({"contamination": [0.05, 0.1, 0.2]})
+    assert len(trainings) == 5 + 1
+
+
+@pytest.mark.parametrize("change", ["autoencoder__max_iter", "autoencoder__n_components", "autoencoder__random_state"])
+def test_what_changes_the_training_is_trained_anew(change, tmp_path, mixed, trainings):
+    X, _ = mixed
+    detector = AutoEncoderOutlierDetector(small(max_iter=2), memory=str(tmp_path)).fit(X)
+    clone(detector).fit(X)
+    assert len(trainings) == 1
+    clone(detector).set_params(**{change: 3}).fit(X)
+    assert len(trainings) == 2
+    clone(detector).fit(X[:-1])
+    assert len(trainings) == 3
+
+
+def test_without_memory_every_fit_trains(mixed, trainings):
+    detector = AutoEncoderOutlierDetector(small(max_iter=2))
+    detector.fit(mixed[0]).fit(mixed[0])
+    assert len(trainings) == 2
+
+
+# ---- interruption and bad input ----------------------------------------------------------------------------
+
+
+def test_sigint_leaves_a_usable_detector(mixed):
+    X, _ = mixed
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        callback = EveryEpoch(lambda epoch, _: signal.raise_signal(signal.SIGINT) if epoch == 4 else None)
+        detector = AutoEncoderOutlierDetector(small(max_iter=500).set_callbacks(callback))
+        with pytest.raises(KeyboardInterrupt) as caught:
+            detector.fit(X)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert "weights of epoch" in caught.value.__notes__[0]
+    assert detector.autoencoder_.n_iter_ == 5
+    assert set(detector.predict(X)) <= {-1, 1}
+
+
+def test_divergence_leaves_the_earlier_detector(mixed):
+    X, _ = mixed
+    detector = AutoEncoderOutlierDetector(small()).fit(X)
+    scores = detector.score_samples(X)
+    with pytest.raises(FloatingPointError, match="diverged"):
+        detector.set_params(autoencoder__learning_rate_init=1e30).fit(X[:, :4])
+    assert detector.n_features_in_ == 6
+    assert np.array_equal(detector.score_samples(X), scores)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"contamination": 0.0}, r"'contamination' parameter of .* range \(0.0, 0.5\]"),
+        ({"contamination": 0.6}, "'contamination' parameter"),
+        ({"threshold": "mean+huge"}, "threshold='mean.huge' is not a rule. Rules are"),
+        ({"threshold": -1.0}, "'threshold' parameter"),
+        ({"threshold": 1.0, "contamination": 0.1}, "both set the threshold: leave one of them at 'auto'"),
+        ({"autoencoder": StandardScaler()}, "'autoencoder' parameter"),
+        ({"autoencoder": small(device="tpu")}, "device='tpu' is unknown"),
+        ({"memory": 3}, "'memory' parameter"),
+    ],
+)
+def test_bad_parameters_are_named_before_training(parameters, message, mixed, trainings):
+    with pytest.raises(ValueError, match=message):
+        AutoEncoderOutlierDetector(**parameters).fit(mixed[0])
+    assert not trainings
+
+
+def test_labels_that_leave_nothing_or_do_not_fit(mixed):
+    X, y = mixed
+    detector = AutoEncoderOutlierDetector(small(), novelty=True)
+    with pytest.raises(ValueError, match="y labels every row -1"):
+        detector.fit(X, -np.ones(len(X)))
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        detector.fit(X, y[:-1])
+    assert not hasattr(detector, "n_features_in_")
+
+
+# ---- real data ---------------------------------------------------------------------------------------------
+
+
+def test_benign_tumours_are_normal():
+    data = load_breast_cancer()
+    y = np.where(data.target == 1, 1, -1)  # benign is normal
+    X_train, X_test, y_train, y_test = train_test_split(data.data, y, stratify=y, random_state=0)
+    scaler = StandardScaler().fit(X_train[y_train == 1])
+    detector = AutoEncoderOutlierDetector(AutoEncoderTransformer(8, random_state=0), novelty=True)
+    detector.fit(scaler.transform(X_train), y_train)
+    assert roc_auc_score(y_test, detector.score_samples(scaler.transform(X_test))) > 0.94
+
+
+def test_ecg5000_by_the_tutorials_protocol(shared_data):
+    ecg = shared_data("ecg5000")
+    X, y = np.r_[ecg["X_train"], ecg["X_test"]], np.r_[ecg["y_train"], ecg["y_test"]]
+    X_train, X_test, y_train, y_test = train_test_split(X, 1 - 2 * y, test_size=0.2, random_state=21)
+    low, high = X_train.min(), X_train.max()
+    autoencoder = AutoEncoderTransformer(8, hidden_layer_sizes=(32, 16), loss="absolute_error", random_state=0)
+    detector = AutoEncoderOutlierDetector(autoencoder, novelty=True, threshold="mean+1*std")
+    detector.fit((X_train - low) / (high - low), y_train)
+    X_test = (X_test - low) / (high - low)
+    assert accuracy_score(y_test, detector.predict(X_test)) >= 0.94
+    assert roc_auc_score(y_test, detector.score_samples(X_test)) >= 0.96

@@ -1,0 +1,338 @@
+"""The displays draw what the estimators say."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_array_equal
+from sklearn.decomposition import PCA
+from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skae import AutoEncoderOutlierDetector, AutoEncoderTransformer
+from skae.plotting import (
+    CodeDisplay,
+    ErrorHistogramDisplay,
+    LossCurveDisplay,
+    ReconstructionDisplay,
+    SignalDisplay,
+)
+
+matplotlib = pytest.importorskip("matplotlib")
+
+N_ROWS, N_FEATURES = 60, 12
+
+
+@pytest.fixture(autouse=True)
+def pyplot():
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    yield plt
+    plt.close("all")
+
+
+@pytest.fixture(scope="module")
+def X():
+    return np.random.default_rng(0).uniform(size=(N_ROWS, N_FEATURES))
+
+
+@pytest.fixture(scope="module")
+def autoencoder(X):
+    return make_autoencoder(early_stopping=True).fit(X)
+
+
+@pytest.fixture(scope="module")
+def detector(X):
+    return AutoEncoderOutlierDetector(make_autoencoder(), contamination=0.1).fit(X)
+
+
+def make_autoencoder(n_components=3, **parameters):
+    return AutoEncoderTransformer(n_components, hidden_layer_sizes=(8,), max_iter=4, random_state=0, **parameters)
+
+
+# ---- images --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("image_shape", [(3, 4), (1, 3, 4)])
+def test_grey_images_are_the_rows_of_x_over_their_reconstructions(autoencoder, X, image_shape):
+    display = ReconstructionDisplay.from_estimator(autoencoder, X, image_shape=image_shape, n_images=5)
+
+    originals, reconstructions = drawn(display)
+    assert_array_equal(originals, X[:5].reshape(5, 3, 4))
+    assert_array_equal(reconstructions, autoencoder.reconstruct(X[:5]).reshape(5, 3, 4))
+    assert {image.get_clim() for image in display.images_.flat} == {(X[:5].min(), X[:5].max())}
+    assert row_labels(display) == ["original", "reconstruction"]
+
+
+def test_noisy_images_are_above_the_originals_and_are_what_is_reconstructed(autoencoder, X):
+    X_noisy = X + 1
+    display = ReconstructionDisplay.from_estimator(autoencoder, X, image_shape=(3, 4), X_noisy=X_noisy, n_images=5)
+
+    noisy, originals, reconstructions = drawn(display)
+    assert_array_equal(noisy, X_noisy[:5].reshape(5, 3, 4))
+    assert_array_equal(originals, X[:5].reshape(5, 3, 4))
+    assert_array_equal(reconstructions, autoencoder.reconstruct(X_noisy[:5]).reshape(5, 3, 4))
+    assert row_labels(display) == ["noisy input", "original", "reconstruction"]
+
+
+def test_colour_images_have_their_channels_last_and_the_originals_span_the_scale(autoencoder, X):
+    display = ReconstructionDisplay.from_estimator(autoencoder, X, image_shape=(3, 2, 2))
+
+    low, high = X[:10].min(), X[:10].max()
+    scaled = (X[:10].reshape(10, 3, 2, 2).transpose(0, 2, 3, 1) - low) / (high - low)
+    np.testing.assert_allclose(drawn(display)[0], scaled)
+
+
+def drawn(display):
+    return [np.stack([image.get_array() for image in row]) for row in display.images_]
+
+
+def row_labels(display):
+    return [label.get_text() for label in display.ax_.get_yticklabels()]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"image_shape": (3, 5)}, r"image_shape=\(3, 5\).*12"),
+        ({"image_shape": (12,)}, r"image_shape=\(12,\).*height, width"),
+        ({"image_shape": (2, 2, 3)}, r"image_shape=\(2, 2, 3\) has 2 channels"),
+        ({"image_shape": (3, 4), "X_noisy": np.zeros((5, N_FEATURES))}, r"X_noisy of shape \(5, 12\)"),
+        ({"image_shape": (3, 4), "n_images": 0}, "n_images=0"),
+    ],
+)
+def test_images_that_cannot_be_drawn(autoencoder, X, pyplot, options, message):
+    with pytest.raises(ValueError, match=message):
+        ReconstructionDisplay.from_estimator(autoencoder, X, **options)
+    assert not pyplot.get_fignums()
+
+
+# ---- histogram of errors -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_histogram_counts_the_errors_and_its_line_is_at_the_threshold(detector, X, log):
+    display = ErrorHistogramDisplay.from_estimator(detector, X, log=log, bins=7)
+
+    counts, _ = np.histogram(-detector.score_samples(X), display.bin_edges_)
+    (bars,) = display.bars_
+    assert_array_equal(bars.datavalues, counts)
+    assert counts.sum() == N_ROWS
+    assert_array_equal(display.line_.get_xdata(), detector.threshold_)
+    assert display.ax_.get_xscale() == ("log" if log else "linear")
+    assert legend(display) == [f"threshold {detector.threshold_:.3g}"]
+
+
+def test_histogram_tells_inliers_from_outliers(detector, X):
+    y = np.repeat([1, -1], [45, 15])
+    display = ErrorHistogramDisplay.from_estimator(detector, X, y)
+
+    errors = -detector.score_samples(X)
+    for bars, sign in zip(display.bars_, [1, -1], strict=True):
+        assert_array_equal(bars.datavalues, np.histogram(errors[y == sign], display.bin_edges_)[0])
+    assert legend(display)[:2] == ["inliers", "outliers"]
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [(np.ones(5), "y has 5 labels for 60 rows"), (np.arange(N_ROWS) % 2, r"y has the labels \[0 1\].*np.where")],
+)
+def test_histogram_of_rows_with_wrong_labels(detector, X, y, message):
+    with pytest.raises(ValueError, match=message):
+        ErrorHistogramDisplay.from_estimator(detector, X, y)
+
+
+@pytest.mark.parametrize(
+    ("errors", "threshold", "what"), [([0.0, 1.0], 0.5, "lowest error"), ([1.0], 0.0, "threshold")]
+)
+def test_no_logarithm_of_zero(errors, threshold, what):
+    display = ErrorHistogramDisplay(errors=np.array(errors), threshold=threshold)
+    with pytest.raises(ValueError, match=f"log=True cannot show the {what}, 0"):
+        display.plot(log=True)
+
+
+def legend(display):
+    return [text.get_text() for text in display.ax_.get_legend().get_texts()]
+
+
+# ---- signals -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rows", [0, slice(0, 1)])
+def test_curves_are_the_row_and_its_reconstruction(autoencoder, X, rows):
+    display = SignalDisplay.from_estimator(autoencoder, X[rows])
+
+    assert_array_equal(display.input_line_.get_ydata(), X[0])
+    assert_array_equal(display.reconstruction_line_.get_ydata(), autoencoder.reconstruct(X[:1])[0])
+    assert display.ax_.get_title() == f"error {-autoencoder.score_samples(X[:1])[0]:.3g}"
+
+
+def test_title_says_on_which_side_of_the_threshold_a_row_is(detector, X):
+    labels = detector.predict(X)
+    for label, side in ((1, ", not above the threshold"), (-1, ", above the threshold")):
+        row = X[labels == label][0]
+        assert side in SignalDisplay.from_estimator(detector, row).ax_.get_title()
+
+
+def test_a_signal_is_one_row(autoencoder, X):
+    with pytest.raises(ValueError, match=r"x of shape \(60, 12\) is not one row"):
+        SignalDisplay.from_estimator(autoencoder, X)
+
+
+# ---- codes ---------------------------------------------------------------------------------------------------
+
+
+def test_codes_of_two_components_are_drawn_as_they_are(X):
+    autoencoder = make_autoencoder(n_components=2).fit(X)
+    display = CodeDisplay.from_estimator(autoencoder, X)
+
+    assert_array_equal(display.scatter_.get_offsets(), autoencoder.transform(X))
+    assert display.legend_ is None
+    assert display.colorbar_ is None
+
+
+def test_codes_of_more_components_are_reduced_by_pca_or_by_what_is_given(autoencoder, X):
+    class FirstTwo:
+        def fit_transform(self, Z):
+            return Z[:, :2]
+
+    Z = autoencoder.transform(X)
+    by_default = CodeDisplay.from_estimator(autoencoder, X)
+    by_given = CodeDisplay.from_estimator(autoencoder, X, reducer=FirstTwo())
+
+    np.testing.assert_allclose(by_default.scatter_.get_offsets(), PCA(2).fit_transform(Z), rtol=1e-4, atol=1e-6)
+    assert_array_equal(by_given.scatter_.get_offsets(), Z[:, :2])
+    assert by_given.ax_.get_xlabel() == "FirstTwo 1"
+
+
+@pytest.mark.parametrize("n_classes", [1, 2, 20])
+@pytest.mark.parametrize("kind", [int, float, str])
+def test_up_to_20_classes_get_a_colour_each(n_classes, kind):
+    Z, y = np.random.default_rng(0).normal(size=(N_ROWS, 2)), (np.arange(N_ROWS) % n_classes).astype(kind)
+    display = CodeDisplay.from_codes(Z, y)
+
+    display.figure_.canvas.draw()
+    names = [text.get_text() for text in display.legend_.get_texts()]
+    in_legend = [handle.get_markerfacecolor() for handle in display.legend_.legend_handles]
+    assert names == [str(name) for name in np.unique(y)]
+    assert len({tuple(color) for color in display.scatter_.get_facecolors()}) == n_classes
+    color_of = dict(zip(names, in_legend, strict=True))
+    for label, color in zip(y, display.scatter_.get_facecolors(), strict=True):
+        np.testing.assert_allclose(color[:3], color_of[str(label)][:3])
+
+
+@pytest.mark.parametrize("y", [np.linspace(0, 1, N_ROWS), np.arange(N_ROWS), np.repeat([0.5, 1.5], N_ROWS // 2)])
+def test_other_numbers_get_a_colour_bar(y):
+    display = CodeDisplay.from_codes(np.zeros((N_ROWS, 2)), y)
+
+    assert_array_equal(display.scatter_.get_array(), y)
+    assert display.colorbar_ is not None
+    assert display.legend_ is None
+
+
+def test_codes_that_do_not_fit_in_the_plane(autoencoder, X):
+    with pytest.raises(ValueError, match="n_components=1"):
+        CodeDisplay.from_estimator(make_autoencoder(n_components=1).fit(X), X)
+    with pytest.raises(ValueError, match=r"reducer=PCA.*shape \(60, 3\)"):
+        CodeDisplay.from_estimator(autoencoder, X, reducer=PCA(3))
+    with pytest.raises(ValueError, match="Z has 12 columns"):
+        CodeDisplay.from_codes(X)
+
+
+def test_labels_that_cannot_colour_codes(X, pyplot):
+    with pytest.raises(ValueError, match="y has 5 labels for 60 rows"):
+        CodeDisplay.from_codes(X[:, :2], np.zeros(5))
+    with pytest.raises(ValueError, match="y has 60 classes"):
+        CodeDisplay.from_codes(X[:, :2], [f"class {i}" for i in range(N_ROWS)])
+    assert not pyplot.get_fignums()
+
+
+# ---- losses --------------------------------------------------------------------------------------------------
+
+
+def test_curves_are_the_losses_of_the_epochs_and_the_best_is_marked(autoencoder):
+    display = LossCurveDisplay.from_estimator(autoencoder, log=True)
+
+    epoch = autoencoder.best_epoch_
+    assert_array_equal(display.line_.get_xydata().T, [range(1, 5), autoencoder.loss_curve_])
+    assert_array_equal(display.validation_line_.get_ydata(), autoencoder.validation_loss_curve_)
+    assert_array_equal(display.best_point_.get_xydata(), [[epoch, min(autoencoder.validation_loss_curve_)]])
+    assert legend(display) == ["training", "held out", f"best epoch ({epoch})"]
+    assert display.ax_.get_yscale() == "log"
+
+
+def test_without_held_out_rows_the_best_epoch_is_on_the_training_curve(detector):
+    display = LossCurveDisplay.from_estimator(detector)
+
+    losses, epoch = detector.autoencoder_.loss_curve_, detector.autoencoder_.best_epoch_
+    assert display.validation_line_ is None
+    assert_array_equal(display.line_.get_ydata(), losses)
+    assert_array_equal(display.best_point_.get_xydata(), [[epoch, losses[epoch - 1]]])
+
+
+def test_held_out_losses_of_unknown_epochs_are_not_drawn():
+    with pytest.raises(ValueError, match="validation_loss_curve has 1 epochs and loss_curve has 2"):
+        LossCurveDisplay(loss_curve=[2.0, 1.0], validation_loss_curve=[3.0]).plot()
+
+
+# ---- what all have in common ---------------------------------------------------------------------------------
+
+DRAW = {
+    "images": lambda estimator, X, **to: ReconstructionDisplay.from_estimator(estimator, X, image_shape=(3, 4), **to),
+    "errors": ErrorHistogramDisplay.from_estimator,
+    "signal": lambda estimator, X, **to: SignalDisplay.from_estimator(estimator, X[:1], **to),
+    "codes": CodeDisplay.from_estimator,
+    "losses": lambda estimator, X, **to: LossCurveDisplay.from_estimator(estimator, **to),
+}
+every_display = pytest.mark.parametrize("draw", DRAW.values(), ids=DRAW)
+
+
+@every_display
+def test_draws_on_the_axes_that_it_is_given(draw, detector, X, pyplot):
+    figure, ax = pyplot.subplots()
+    display = draw(detector, X, ax=ax)
+
+    assert display.ax_ is ax
+    assert display.figure_ is figure
+    assert display.plot(ax) is display
+    assert pyplot.get_fignums() == [figure.number]
+
+
+@every_display
+@pytest.mark.filterwarnings("error")
+def test_rows_may_have_named_columns(draw, X):
+    named = pd.DataFrame(X).add_prefix("column ")
+    draw(AutoEncoderOutlierDetector(make_autoencoder()).fit(named), named)
+    if draw is not DRAW["errors"]:
+        draw(make_autoencoder().set_output(transform="pandas").fit(named), named)
+
+
+@every_display
+def test_estimators_must_be_fitted(draw, X):
+    with pytest.raises(NotFittedError):
+        draw(AutoEncoderOutlierDetector(), X)
+
+
+@every_display
+def test_of_a_pipeline_the_last_step_is_asked_for(draw, X):
+    with pytest.raises(TypeError, match=r"estimator is a Pipeline .*pipeline\[-1\]"):
+        draw(make_pipeline(StandardScaler(), make_autoencoder()).fit(X), X)
+
+
+def test_matplotlib_is_asked_for_only_to_draw():
+    code = """
+import sys
+sys.modules["matplotlib"] = None
+from skae.plotting import LossCurveDisplay
+try:
+    LossCurveDisplay(loss_curve=[1.0]).plot()
+except ImportError as error:
+    assert "LossCurveDisplay.plot requires matplotlib" in str(error)
+else:
+    raise AssertionError
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
