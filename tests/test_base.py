@@ -101,6 +101,11 @@ def test_encoder_and_decoder_are_the_transformer(digits):
     np.testing.assert_allclose(X_hat, autoencoder.reconstruct(digits), rtol=1e-4, atol=1e-5)
 
 
+def test_one_hidden_layer_may_be_a_number(plane):
+    alone, listed = quick(hidden_layer_sizes=8).fit(plane), quick(hidden_layer_sizes=[8]).fit(plane)
+    assert np.array_equal(alone.transform(plane), listed.transform(plane))
+
+
 def test_before_fit_there_is_nothing():
     with pytest.raises(NotFittedError):
         quick().transform(np.zeros((2, 2)))
@@ -190,6 +195,13 @@ def test_warm_start_continues(digits):
     assert warm.loss_curve_[4] < cold.loss_curve_[3]
     with pytest.raises(ValueError, match=r"n_components=3 differs from the 2 of the fitted network.*warm_start=False"):
         warm.set_params(n_components=3).fit(digits)
+
+
+def test_held_out_losses_stay_beside_their_epochs(digits):
+    autoencoder = quick(max_iter=2, warm_start=True).fit(digits)
+    autoencoder.set_params(early_stopping=True).fit(digits).partial_fit(digits)
+    assert len(autoencoder.loss_curve_) == len(autoencoder.validation_loss_curve_) == 5
+    assert np.isnan(autoencoder.validation_loss_curve_).tolist() == [True, True, False, False, True]
 
 
 def test_partial_fit_is_one_pass_that_keeps_the_optimizer(digits):

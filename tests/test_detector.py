@@ -221,9 +221,9 @@ def test_benign_tumours_are_normal():
     y = np.where(data.target == 1, 1, -1)  # benign is normal
     X_train, X_test, y_train, y_test = train_test_split(data.data, y, stratify=y, random_state=0)
     scaler = StandardScaler().fit(X_train[y_train == 1])
-    detector = AutoEncoderOutlierDetector(AutoEncoderTransformer(8, random_state=0), novelty=True)
+    detector = AutoEncoderOutlierDetector(DenoisingAutoEncoder(noise_level=1.0), novelty=True, random_state=0)
     detector.fit(scaler.transform(X_train), y_train)
-    assert roc_auc_score(y_test, detector.score_samples(scaler.transform(X_test))) > 0.94
+    assert roc_auc_score(y_test, detector.score_samples(scaler.transform(X_test))) > 0.92
 
 
 def test_ecg5000_by_the_tutorials_protocol(shared_data):

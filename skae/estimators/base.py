@@ -7,6 +7,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from inspect import cleandoc
+from math import nan
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -242,17 +243,18 @@ class BaseAutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callbac
         objective = self._make_objective(network.to(device), X, target)
         history = History(optimizer_states=self._optimizer_states if continued and one_pass else [])
         earlier_losses = self.loss_curve_ if continued else []
-        earlier_validation = (self.validation_loss_curve_ if continued else None) or []
+        earlier_held_out = (self.validation_loss_curve_ if continued else None) or [nan] * n_earlier
 
         def fitted_attributes() -> dict:
-            validation = earlier_validation + [float(loss[0]) for loss in history.validation_losses]
+            held_out = [float(loss[0]) for loss in history.validation_losses] or [nan] * len(history.losses)
+            held_out = earlier_held_out + held_out
             return {
                 "_network": network,
                 "_entropy": entropy,
                 "_n_components": self.n_components,
                 "_optimizer_states": history.optimizer_states if one_pass else [],
                 "loss_curve_": earlier_losses + [float(loss[0]) for loss in history.losses],
-                "validation_loss_curve_": validation or None,
+                "validation_loss_curve_": None if np.isnan(held_out).all() else held_out,
                 "best_epoch_": n_earlier + history.best_epoch,
                 "n_iter_": n_earlier + len(history.losses),
             }

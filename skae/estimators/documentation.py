@@ -55,7 +55,7 @@ n_iter_ : int
 loss_curve_ : list of float
     Training loss of each epoch.
 validation_loss_curve_ : list of float or None
-    Held-out loss of each epoch; None without ``early_stopping``.
+    Held-out loss of each epoch, NaN for epochs without ``early_stopping``; None if it was never used.
 best_epoch_ : int
     Epoch of the last `fit` with the lowest monitored loss, counted from 1.
 n_features_in_ : int

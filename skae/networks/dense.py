@@ -168,7 +168,7 @@ class DenseNetwork(BaseEstimator):
 
     Parameters
     ----------
-    hidden_layer_sizes : sequence of int, default=(128, 64)
+    hidden_layer_sizes : int or sequence of int, default=(128, 64)
         Units of the encoder's hidden layers, from the input inwards; the decoder mirrors them. Empty: the
         encoder and the decoder are one layer each.
     activation : {"relu", "gelu", "silu", "tanh", "sigmoid", "identity"}, default="relu"
@@ -199,7 +199,7 @@ class DenseNetwork(BaseEstimator):
 
     _activation = StrOptions(set(ACTIVATIONS))
     _parameter_constraints: ClassVar[dict] = {
-        "hidden_layer_sizes": ["array-like"],
+        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
         "activation": [_activation],
         "code_activation": [_activation],
         "output_activation": [_activation],

@@ -36,7 +36,8 @@ class AutoEncoderOutlierDetector(OutlierMixin, CallbackSupportMixin, BaseEstimat
     Parameters
     ----------
     autoencoder : autoencoder or None, default=None
-        Any autoencoder of this package, unfitted; it is cloned. None stands for a `DenoisingAutoEncoder`.
+        Any autoencoder of this package, unfitted; it is cloned. None stands for
+        ``DenoisingAutoEncoder(noise_level=0.5)``, which wants standardised columns.
     novelty : bool, default=False
         False: the training rows may hold outliers, and y is ignored. True: they are normal, except those that y,
         where given, labels -1, which are left out of training.
@@ -229,7 +230,7 @@ class AutoEncoderOutlierDetector(OutlierMixin, CallbackSupportMixin, BaseEstimat
         return lambda errors: threshold
 
     def _unfitted_autoencoder(self) -> BaseAutoEncoder:
-        autoencoder = DenoisingAutoEncoder() if self.autoencoder is None else clone(self.autoencoder)
+        autoencoder = DenoisingAutoEncoder(noise_level=0.5) if self.autoencoder is None else clone(self.autoencoder)
         if self.random_state is not None:
             autoencoder.set_params(random_state=self.random_state)
         return autoencoder
