@@ -2,9 +2,10 @@
 
 import os
 
+os.environ.setdefault("MPLBACKEND", "Agg")  # no windows
+os.environ.setdefault("SCIPY_ARRAY_API", "1")  # scikit-learn skips its array API check without it
+
 # pytest-xdist runs a worker per core. With a thread pool in each as well, the pools spin against each other:
 # measured on 2 cores, the docstrings' examples took 78 s instead of 6 s.
-os.environ.setdefault("MPLBACKEND", "Agg")  # no windows
-
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
