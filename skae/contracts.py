@@ -20,6 +20,7 @@ class Batch(NamedTuple):
 
     x: Tensor  # (K, B, n_features), the network's input
     target: Tensor  # (K, B, n_features), what is to be reconstructed; often x itself
+    labels: Tensor | None = None  # (K, B), class numbers, -1 where unknown
 
 
 class Network(nn.Module):

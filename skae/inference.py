@@ -36,13 +36,13 @@ def apply_in_blocks(
     result : ndarray of shape (n,) or (n, n_out)
     """
     n, size = X.shape[0], BLOCK_ROWS[device.type]
-    block = torch.zeros(1, size, X.shape[1])
+    block = torch.zeros(1, size, X.shape[1], dtype=torch.float32, device="cpu")
     view = block[0].numpy()
     result: np.ndarray | None = None
     for start in range(0, n, size):
         m = min(size, n - start)
         try:
-            with np.errstate(over="raise"):
+            with np.errstate(over="raise", under="ignore"):
                 np.copyto(view[:m], X[start : start + m], casting="same_kind")
         except FloatingPointError as error:
             raise ValueError(too_large_message("X", np.abs(X[start : start + m]).max())) from error

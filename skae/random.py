@@ -36,11 +36,11 @@ class RandomStreams:
 
     def uniform(self, *shape: int) -> Tensor:
         """Draw uniformly from [0, 1), (K, *shape)."""
-        return self._draw(torch.rand, shape)
+        return self._draw(torch.rand, shape, dtype=torch.float32)
 
     def normal(self, *shape: int) -> Tensor:
         """Draw from the standard normal distribution, (K, *shape)."""
-        return self._draw(torch.randn, shape)
+        return self._draw(torch.randn, shape, dtype=torch.float32)
 
     def integers(self, high: int, *shape: int) -> Tensor:
         """Draw uniformly from {0, ..., high - 1}, (K, *shape)."""

@@ -354,3 +354,49 @@ def test_wrong_width_of_codes(plane):
 def test_cross_entropy_scores_only_what_lies_in_its_range(digits):
     with pytest.raises(ValueError, match=r"needs values in \[0, 1\]"):
         quick(loss="binary_cross_entropy").fit(digits).score_samples(digits * 2)
+
+
+# ---- whatever the caller has set ---------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["dtype", "device", "no_grad", "inference_mode", "errstate"])
+def surroundings(request):
+    """Set something of torch's or NumPy's that a caller may have set."""
+    if request.param == "dtype":
+        torch.set_default_dtype(torch.float64)
+        yield
+        torch.set_default_dtype(torch.float32)
+    else:
+        contexts = {
+            "device": lambda: torch.device("meta"),
+            "no_grad": torch.no_grad,
+            "inference_mode": torch.inference_mode,
+            "errstate": lambda: np.errstate(all="raise"),
+        }
+        with contexts[request.param]():
+            yield
+
+
+def own_network(n_features, n_components):
+    # whatever the default type, the same initial numbers
+    return nn.Linear(n_features, n_components, dtype=torch.float32), nn.Linear(
+        n_components, n_features, dtype=torch.float32
+    )
+
+
+NETWORKS = [None, DenseNetwork((4,), normalization="batch", dropout=0.1), own_network]
+
+
+@pytest.fixture(scope="module")
+def expected_scores():
+    X = np.random.default_rng(0).normal(size=(60, 5))
+    X[0] = 1e-42  # below float32's normal numbers
+    fits = [quick(network=network, max_iter=2, early_stopping=True).fit(X) for network in NETWORKS]
+    return X, [fitted.score_samples(X) for fitted in fits]
+
+
+@pytest.mark.parametrize("i", range(len(NETWORKS)))
+def test_the_callers_settings_change_nothing(i, expected_scores, surroundings):
+    X, expected = expected_scores
+    fitted = quick(network=NETWORKS[i], max_iter=2, early_stopping=True).fit(X)
+    np.testing.assert_allclose(fitted.score_samples(X), expected[i], rtol=1e-6)

@@ -14,32 +14,29 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from sklearn.base import (
-    BaseEstimator,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
     _fit_context,
 )
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.validation import check_array, check_is_fitted, validate_data
-from torch import Tensor, nn
+from sklearn.utils.validation import validate_data
+from torch import Tensor
 
 from skae.contracts import Network, Objective
-from skae.device import device_for_scoring, resolve_device, to_cpu
+from skae.device import resolve_device
 from skae.estimators.callbacks import CallbackListener
 from skae.estimators.documentation import SHARED_ATTRIBUTES, SHARED_PARAMETERS
-from skae.inference import apply_in_blocks, too_large_message
+from skae.estimators.fitted import FLOATS, FittedAutoEncoder
+from skae.inference import too_large_message
 from skae.networks import DenseNetwork, build_from_callable
 from skae.objectives import LOSSES, ReconstructionObjective
 from skae.random import RandomStreams, derived_seeds, entropy_from, isolated_torch_random
 from skae.training import History, Rows, Schedule, auto_batch_size, summarize, train
 
-FLOATS = (np.float64, np.float32)
 INITIAL_WEIGHTS, SPLIT, TRAINING = range(3)
 
 
 @dataclass(repr=False, eq=False)
-class BaseAutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, CallbackSupportMixin, BaseEstimator):
+class BaseAutoEncoder(CallbackSupportMixin, FittedAutoEncoder):
     """Base of all autoencoders: parameters, training, codes, reconstructions, errors.
 
     The fields are the constructor's parameters. Subclasses are dataclasses too: they add fields, extend
@@ -101,9 +98,24 @@ class BaseAutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callbac
         """Return what rows are to be reconstructed as, X's shape, or None for X itself."""
         return None
 
+    def _training_labels(self, X: np.ndarray, y) -> np.ndarray | None:
+        """Return each row's class number, -1 where unknown, or None where labels play no part."""
+        return None
+
+    def _default_network(self) -> DenseNetwork:
+        """Return the specification that ``network=None`` stands for."""
+        return DenseNetwork(self.hidden_layer_sizes, self.activation)
+
+    def _build_network(self, X: np.ndarray, entropy: int) -> Network:
+        """Return the network to train, initialised, on the CPU."""
+        return self._build_from_specification(X, self.n_components, entropy)
+
     def _make_objective(self, network: Network, X: np.ndarray, target: np.ndarray | None) -> Objective:
         """Return what the network is trained for."""
         return ReconstructionObjective(network, LOSSES[self.loss])
+
+    def _pretrain(self, network: Network, X: np.ndarray, target: np.ndarray | None, entropy: int) -> None:
+        """Change a new network's weights, on the device, before it is trained."""
 
     # ---- training ------------------------------------------------------------------------------------------
 
@@ -134,10 +146,10 @@ class BaseAutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callbac
         continued = self.warm_start and self.__sklearn_is_fitted__()
         context = self._init_callback_context(max_subtasks=self.max_iter)
         with self._earlier_state_kept_on_failure():
-            X, target = self._check_training_data(X, y, reset=not continued)
+            X, target, labels = self._check_training_data(X, y, reset=not continued)
             data = {"X": X, "y": X if y is None else y}  # an autoencoder's target is its input
             context.call_on_fit_task_begin(estimator=self, **data)
-            self._train(X, target, continued, partial(CallbackListener, self, context, data))
+            self._train(X, target, labels, continued, partial(CallbackListener, self, context, data))
         context.call_on_fit_task_end(estimator=self, **data, reconstruction_attributes=dict)
         return self
 
@@ -161,11 +173,12 @@ class BaseAutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callbac
         """
         continued = self.__sklearn_is_fitted__()
         with self._earlier_state_kept_on_failure():
-            X, target = self._check_training_data(X, y, reset=not continued)
-            self._train(X, target, continued)
+            X, target, labels = self._check_training_data(X, y, reset=not continued)
+            self._train(X, target, labels, continued)
         return self
 
-    def _check_training_data(self, X, y, reset: bool) -> tuple[np.ndarray, np.ndarray | None]:
+    def _check_training_data(self, X, y, reset: bool) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+        """Return the rows, their targets and their labels, all valid."""
         X = validate_data(self, X, reset=reset, dtype=FLOATS)
         target = self._training_target(X, y)
         for name, rows in (("X", X), ("y", target)):
@@ -173,14 +186,7 @@ class BaseAutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callbac
                 if (largest := max(-rows.min(), rows.max())) > np.finfo(np.float32).max:
                     raise ValueError(too_large_message(name, largest))
                 self._check_range(name, rows)
-        return X, target
-
-    def _check_range(self, name: str, rows: np.ndarray) -> None:
-        if self.loss == "binary_cross_entropy" and not 0 <= rows.min() <= rows.max() <= 1:
-            raise ValueError(
-                f"loss='binary_cross_entropy' needs values in [0, 1]; {name} has values in [{rows.min():.3g}, "
-                f"{rows.max():.3g}]. Scale them (MinMaxScaler(clip=True)) or choose another loss."
-            )
+        return X, target, self._training_labels(X, y)
 
     def _schedule(self, n_samples: int, one_pass: bool) -> Schedule:
         return Schedule(
@@ -194,14 +200,15 @@ class BaseAutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callbac
             stops_on_stall=self.early_stopping or self.learning_rate == "adaptive",
         )
 
-    def _build_network(self, X: np.ndarray, entropy: int) -> Network:
+    def _build_from_specification(self, X: np.ndarray, n_components: int, entropy: int) -> Network:
+        """Build what ``network`` stands for, on the CPU whatever torch's default device."""
         seeds = derived_seeds(entropy, INITIAL_WEIGHTS)
         logits = self.loss == "binary_cross_entropy"
-        if self._network_is_callable():
-            return build_from_callable(self.network, X.shape[1], self.n_components, seeds[0], logits)
-        default = DenseNetwork(self.hidden_layer_sizes, self.activation)
-        specification = default if self.network is None else self.network
-        return specification.build(summarize(X), self.n_components, RandomStreams(seeds), logits)
+        with torch.device("cpu"):
+            if self._network_is_callable():
+                return build_from_callable(self.network, X.shape[1], n_components, seeds[0], logits)
+            specification = self._default_network() if self.network is None else self.network
+            return specification.build(summarize(X), n_components, RandomStreams(seeds), logits)
 
     def _network_is_callable(self) -> bool:
         return self.network is not None and not hasattr(self.network, "build")
@@ -220,7 +227,9 @@ class BaseAutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callbac
         shuffled = rows.gather(1, RandomStreams(derived_seeds(entropy, SPLIT), rows.device).permutation(n))
         return shuffled[:, int(share) :], shuffled[:, : int(share)]
 
-    def _train(self, X, target, continued: bool, make_listener: Callable | None = None) -> None:
+    @torch.inference_mode(False)
+    @torch.enable_grad()
+    def _train(self, X, target, labels, continued: bool, make_listener: Callable | None = None) -> None:
         """Train a new network, or the fitted one on, and set the fitted attributes.
 
         Without a listener this is one pass of `partial_fit`, which keeps the optimizer's state for the next.
@@ -262,9 +271,11 @@ class BaseAutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callbac
         seed = derived_seeds(entropy, TRAINING)[0]
         try:
             with isolated_torch_random(seed + n_earlier, device) if self._network_is_callable() else nullcontext():
+                if not continued:
+                    self._pretrain(network, X, target, entropy)
                 train(
                     objective,
-                    Rows(X, target, device),
+                    Rows(X, target, device, labels),
                     index,
                     self._schedule(index.shape[1], one_pass),
                     seed,
@@ -282,151 +293,6 @@ class BaseAutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callbac
             error.add_note(f"The estimator is fitted: it has the weights of epoch {self.best_epoch_}, its best.")
             raise
         self.__dict__.update(fitted_attributes())
-
-    # ---- codes, reconstructions, errors --------------------------------------------------------------------
-
-    def transform(self, X):
-        """Return the code of each row.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows.
-
-        Returns
-        -------
-        Z : ndarray of shape (n_samples, n_components)
-            Codes, float32 where X is float32, else float64 (computed in float32).
-        """
-        X = self._check_rows(X)
-        return self._apply(lambda network, x: network.encode(x), X, X.dtype)
-
-    def inverse_transform(self, Z):
-        """Return the row that each code stands for.
-
-        Parameters
-        ----------
-        Z : array-like of shape (n_samples, n_components)
-            Codes.
-
-        Returns
-        -------
-        X : ndarray of shape (n_samples, n_features)
-            Reconstructions.
-        """
-        check_is_fitted(self)
-        Z = check_array(Z, dtype=FLOATS, input_name="Z")
-        if Z.shape[1] != self._n_components:
-            raise ValueError(
-                f"Z has {Z.shape[1]} columns; the codes of this {type(self).__name__} have n_components="
-                f"{self._n_components}."
-            )
-        return self._apply(lambda network, z: self._link(network.decode(z)), Z, Z.dtype)
-
-    def reconstruct(self, X):
-        """Return ``inverse_transform(transform(X))``, in one pass.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows.
-
-        Returns
-        -------
-        X_hat : ndarray of shape (n_samples, n_features)
-            Reconstructions.
-        """
-        X = self._check_rows(X)
-        return self._apply(lambda network, x: self._link(network(x)), X, X.dtype)
-
-    def score_samples(self, X):
-        """Return minus the reconstruction error of each row, in the measure of ``loss``.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows.
-
-        Returns
-        -------
-        scores : ndarray of shape (n_samples,), float64
-            Higher is better reconstructed.
-        """
-        X = self._check_rows(X)
-        self._check_range("X", X)
-        elementwise = LOSSES[self.loss].elementwise
-
-        def negative_error(network: Network, x: Tensor) -> Tensor:
-            # float64 sums; mps has no float64
-            errors = elementwise(network(x), x)
-            return -errors.mean(-1, dtype=torch.float32 if x.device.type == "mps" else torch.float64)
-
-        return self._apply(negative_error, X, np.float64)
-
-    def score(self, X, y=None):
-        """Return the mean of `score_samples`, so that a search needs no scorer.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows.
-        y : Ignored
-            Unless the class says otherwise.
-
-        Returns
-        -------
-        score : float
-            Minus the mean reconstruction error.
-        """
-        return float(self.score_samples(X).mean())
-
-    def _check_rows(self, X) -> np.ndarray:
-        check_is_fitted(self)
-        return validate_data(self, X, reset=False, dtype=FLOATS)
-
-    def _apply(self, function: Callable[[Network, Tensor], Tensor], X: np.ndarray, dtype) -> np.ndarray:
-        device = device_for_scoring(self.device)
-        network = self._network.eval()
-        if next(network.parameters()).device != device:
-            network.to(device)
-        return apply_in_blocks(partial(function, network), X, device, dtype)
-
-    def _link(self, raw: Tensor) -> Tensor:
-        link = LOSSES[self.loss].link
-        return raw if link is None else link(raw)
-
-    # ---- fitted state --------------------------------------------------------------------------------------
-
-    @property
-    def encoder_(self) -> nn.Module:
-        """The trained encoder, (n_samples, n_features) -> (n_samples, n_components)."""
-        return self._fitted_network("encoder_").encoder
-
-    @property
-    def decoder_(self) -> nn.Module:
-        """The trained decoder, (n_samples, n_components) -> (n_samples, n_features)."""
-        decoder, link = self._fitted_network("decoder_").decoder, LOSSES[self.loss].link
-        return decoder if link is None else nn.Sequential(decoder, link)
-
-    def _fitted_network(self, attribute: str) -> Network:
-        if "_network" not in vars(self):
-            raise AttributeError(f"This {type(self).__name__} has no {attribute} before fit.")
-        return self._network
-
-    @property
-    def _n_features_out(self) -> int:
-        return self._n_components
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return "_network" in vars(self)
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
-
-    def __getstate__(self):
-        return to_cpu(super().__getstate__())
 
     @contextmanager
     def _earlier_state_kept_on_failure(self) -> Iterator[None]:

@@ -43,7 +43,7 @@ class StackedLinear(nn.Module):
         else:
             bound = math.sqrt(6 / (fan_in + fan_out))  # Glorot & Bengio 2010
             self.weight = nn.Parameter((2 * random.uniform(fan_in, fan_out) - 1) * bound)
-        self.bias = nn.Parameter(torch.zeros(random.n_members, fan_out))
+        self.bias = nn.Parameter(torch.zeros(random.n_members, fan_out, dtype=torch.float32))
 
     def forward(self, x: Tensor) -> Tensor:
         """(K, B, fan_in) -> (K, B, fan_out)."""
@@ -59,7 +59,7 @@ class Affine(nn.Module):
 
     def __init__(self, scale: float, shift: Tensor, n_members: int):
         super().__init__()
-        self.register_buffer("scale", torch.full((n_members, 1, 1), scale))
+        self.register_buffer("scale", torch.full((n_members, 1, 1), scale, dtype=torch.float32))
         self.register_buffer("shift", shift.float().repeat(n_members, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -76,11 +76,12 @@ class StackedNorm(nn.Module):
     def __init__(self, kind: str, n_units: int, n_members: int, momentum: float = 0.1, eps: float = 1e-5):
         super().__init__()
         self.kind, self.momentum, self.eps = kind, momentum, eps
-        self.scale = nn.Parameter(torch.ones(n_members, n_units))
-        self.shift = nn.Parameter(torch.zeros(n_members, n_units))
+        zeros = torch.zeros(n_members, n_units, dtype=torch.float32)
+        self.scale = nn.Parameter(zeros + 1)
+        self.shift = nn.Parameter(zeros)
         if kind == "batch":
-            self.register_buffer("running_mean", torch.zeros(n_members, n_units))
-            self.register_buffer("running_var", torch.ones(n_members, n_units))
+            self.register_buffer("running_mean", zeros.clone())
+            self.register_buffer("running_var", zeros + 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """(K, B, n_units) -> the same shape."""

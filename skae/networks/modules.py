@@ -50,8 +50,8 @@ def build_from_callable(
         raise ValueError(
             f"network must return a pair (encoder, decoder) of torch.nn.Module, got {type(built).__name__}: {built!r}."
         )
-    encoder, decoder = built
-    x = torch.zeros(2, n_features)
+    encoder, decoder = (module.float() for module in built)
+    x = torch.zeros(2, n_features, dtype=torch.float32)
     try:
         with torch.no_grad():
             z = encoder.eval()(x)

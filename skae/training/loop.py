@@ -117,14 +117,14 @@ def train(
             objective.network.train()
             order = streams(SHUFFLING, epoch).permutation(n)
             noise = streams(NOISE, epoch)
-            total = torch.zeros(n_members, device=rows.device)
+            total = torch.zeros(n_members, device=rows.device, dtype=torch.float32)
             for i, batch in enumerate(rows.batches(index.gather(1, order), schedule.batch_size)):
                 progress = (epoch - first_epoch + i / n_batches) / schedule.max_iter
                 for optimizer in optimizers:
                     for group in optimizer.param_groups:
                         group["lr"] = schedule.rate(progress, n_reductions)
                 total += objective.step(batch, noise, optimizers) * batch.x.shape[1]
-            losses = (total / n).double().cpu().numpy()  # the epoch's only synchronisation
+            losses = (total / n).cpu().double().numpy()  # the epoch's only synchronisation
             monitored = losses
             if validation_index is not None:
                 # the same noise every epoch, so that epochs can be compared
@@ -166,7 +166,7 @@ def train(
 def _mean_loss(objective: Objective, rows: Rows, index: Tensor, batch_size: int, random: RandomStreams) -> np.ndarray:
     """Return each member's mean loss over the rows ``index``, (K,)."""
     objective.network.eval()
-    total = torch.zeros(index.shape[0], device=rows.device)
+    total = torch.zeros(index.shape[0], device=rows.device, dtype=torch.float32)
     for batch in rows.batches(index, batch_size):
         total += objective.row_losses(batch, random).sum(1)
-    return (total / index.shape[1]).double().cpu().numpy()
+    return (total / index.shape[1]).cpu().double().numpy()

@@ -30,10 +30,19 @@ class Rows:
         What to reconstruct; None stands for X.
     device : torch.device
         Where batches are wanted.
+    labels : ndarray of shape (n_samples,) or None, default=None
+        Class numbers, -1 where unknown.
     """
 
-    def __init__(self, X: np.ndarray, target: np.ndarray | None, device: torch.device):
+    def __init__(
+        self,
+        X: np.ndarray,
+        target: np.ndarray | None,
+        device: torch.device,
+        labels: np.ndarray | None = None,
+    ):
         self.device = device
+        self._labels = None if labels is None else torch.from_numpy(labels.astype(np.int64)).to(device)
         arrays = [X] if target is None else [X, target]
         self._sources: list[np.ndarray | Tensor] = list(arrays)
         needed = sum(4 * a.size for a in arrays if not _shareable(a, device))
@@ -46,7 +55,7 @@ class Rows:
     def batch(self, index: Tensor) -> Batch:
         """Return the rows ``index``, (K, B), as a batch (K, B, n_features)."""
         parts = [self._take(source, index) for source in self._sources]
-        return Batch(parts[0], parts[-1])
+        return Batch(parts[0], parts[-1], None if self._labels is None else self._labels[index])
 
     def batches(self, index: Tensor, batch_size: int) -> Iterator[Batch]:
         """Split ``index``, (K, n), into batches of at most ``batch_size`` whose sizes differ by at most one."""
@@ -58,8 +67,7 @@ class Rows:
         if isinstance(source, Tensor):
             taken = source.index_select(0, index.reshape(-1))
         else:
-            rows = source[index.reshape(-1).cpu().numpy()].astype(np.float32, copy=False)
-            taken = torch.from_numpy(rows).to(self.device)
+            taken = torch.from_numpy(_as_float32(source[index.reshape(-1).cpu().numpy()])).to(self.device)
         return taken.view(*index.shape, -1)
 
 
@@ -70,8 +78,13 @@ def _shareable(array: np.ndarray, device: torch.device) -> bool:
 
 def _to_device(array: np.ndarray, device: torch.device) -> Tensor:
     if not _shareable(array, torch.device("cpu")):
-        array = np.array(array, dtype=np.float32, order="C")
+        array = _as_float32(array)
     return torch.from_numpy(array).to(device)
+
+
+def _as_float32(array: np.ndarray) -> np.ndarray:
+    with np.errstate(under="ignore"):
+        return np.array(array, dtype=np.float32, order="C")
 
 
 def summarize(X: np.ndarray) -> RowSummary:
