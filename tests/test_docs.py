@@ -1,0 +1,40 @@
+"""What the documentation shows works."""
+
+import re
+
+import numpy as np
+from conftest import ROOT
+from sklearn.utils.estimator_checks import check_estimator
+
+from skae import AutoEncoderTransformer
+
+
+def python_blocks(page):
+    return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+
+
+def test_an_objective_of_ones_own(digits, tmp_path, monkeypatch):
+    (code,) = python_blocks("docs/extending.md")
+    assert len([line for line in code.splitlines() if line.strip()]) < 30
+    (tmp_path / "own_objective.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    from own_objective import DecorrelatingAutoEncoder
+
+    def off_diagonal(autoencoder):
+        covariance = np.cov(autoencoder.fit(digits).transform(digits).T)
+        return np.abs(covariance - np.diag(np.diag(covariance))).max()
+
+    settings = {"max_iter": 30, "random_state": 0}
+    assert off_diagonal(DecorrelatingAutoEncoder(4, **settings)) < 0.2 * off_diagonal(
+        AutoEncoderTransformer(4, **settings)
+    )
+    check_estimator(DecorrelatingAutoEncoder(2, max_iter=3))
+
+
+def test_the_readmes_examples_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    for code in python_blocks("README.md"):
+        exec(code, names)
+    assert names["points"].shape == (1797, 2)
+    assert set(names["search"].predict(names["X"])) == {-1, 1}
