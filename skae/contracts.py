@@ -51,6 +51,7 @@ class RowSummary(NamedTuple):
 
     mean: Tensor  # (n_features,)
     scale: float  # root mean variance of the features: one number, for their relative weights are the user's
+    coarse_columns: tuple[int, ...] = ()  # which vary too little, so far from 0, for float32 to resolve
 
     @property
     def n_features(self) -> int:
@@ -73,6 +74,7 @@ class Loss(NamedTuple):
 
     elementwise: Callable[[Tensor, Tensor], Tensor]  # (raw output, target) -> the same shape
     link: nn.Module | None  # from raw output to reconstruction; None is the identity
+    unit: Callable[[float], float]  # size of the loss of rows of a given scale
 
 
 class Corruption(Protocol):
@@ -86,10 +88,11 @@ class Objective(Protocol):
     """What is trained. The loop knows nothing else of an autoencoder.
 
     An objective owns its network and its optimizers; one that alternates between two of them does so inside
-    ``step``.
+    ``step``. Its gradients are divided by ``unit``, the size of the loss, lest Adam's epsilon swallow small ones.
     """
 
     network: Network
+    unit: float
 
     def parameter_groups(self) -> list[list[nn.Parameter]]:
         """One list of parameters an optimizer."""

@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from skae.contracts import Corruption
 from skae.random import RandomStreams
 
 
@@ -71,5 +73,38 @@ class FromCallable:
 
     def __call__(self, x: Tensor, random: RandomStreams) -> Tensor:
         """Return a corrupted copy of x."""
-        rows = zip(x, random.generators, strict=True)
-        return torch.stack([self.function(member.clone(), generator) for member, generator in rows])
+        return torch.stack([self._corrupt(rows, g) for rows, g in zip(x, random.generators, strict=True)])
+
+    def _corrupt(self, rows: Tensor, generator: torch.Generator) -> Tensor:
+        corrupted = self.function(rows.clone(), generator)
+        if not isinstance(corrupted, Tensor) or corrupted.shape != rows.shape:
+            got = tuple(corrupted.shape) if isinstance(corrupted, Tensor) else type(corrupted).__name__
+            raise ValueError(f"corruption must return a tensor of the batch's shape, {tuple(rows.shape)}, got {got}.")
+        return corrupted
+
+
+KINDS: dict[str, Callable[[float], Corruption]] = {"gaussian": Gaussian, "masking": Masking, "swap": Swap}
+NAMES = {*KINDS, "salt_and_pepper"}
+
+
+def make_corruption(
+    corruption: str | Callable, noise_level: float, X: np.ndarray, device: torch.device | str
+) -> Corruption:
+    """Return the corruption that an estimator's parameters stand for, over rows like those of X, on the device.
+
+    Raises
+    ------
+    ValueError
+        If ``noise_level`` is a probability and exceeds 1.
+    """
+    if not isinstance(corruption, str):
+        return FromCallable(corruption)
+    if corruption != "gaussian" and noise_level > 1:
+        raise ValueError(
+            f"noise_level={noise_level} must be in [0, 1] with corruption={corruption!r}: it is the probability with "
+            "which a value is changed."
+        )
+    if corruption == "salt_and_pepper":
+        low, high = (torch.tensor(v, dtype=torch.float32, device=device) for v in (X.min(0), X.max(0)))
+        return SaltAndPepper(noise_level, low, high)
+    return KINDS[corruption](noise_level)

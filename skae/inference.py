@@ -46,7 +46,8 @@ def apply_in_blocks(
                 np.copyto(view[:m], X[start : start + m], casting="same_kind")
         except FloatingPointError as error:
             raise ValueError(too_large_message("X", np.abs(X[start : start + m]).max())) from error
-        out = function(block.to(device))[0, :m].cpu().numpy()
+        with torch.autocast(device.type, enabled=False):
+            out = function(block.to(device))[0, :m].cpu().numpy()
         if result is None:
             result = np.empty((n, *out.shape[1:]), dtype)
         result[start : start + m] = out

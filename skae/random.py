@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 import torch
 from torch import Tensor
+
+_TORCH_RANDOM = threading.RLock()
 
 
 class RandomStreams:
@@ -71,9 +74,12 @@ def derived_seeds(entropy: int, *key: int, n_members: int = 1) -> list[int]:
 
 @contextmanager
 def isolated_torch_random(seed: int, device: torch.device | str = "cpu") -> Iterator[None]:
-    """Seed torch's own generators for code of the user's that can use no other, and put them back."""
+    """Seed torch's own generators for code of the user's that can use no other, and put them back.
+
+    They belong to the process: threads that need them wait for each other.
+    """
     device = torch.device(device)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    with _TORCH_RANDOM, torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.default_generator.manual_seed(seed)
         if device.type == "cuda":
             with torch.cuda.device(device):

@@ -3,6 +3,7 @@
 import copy
 import pickle
 import signal
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -400,3 +401,54 @@ def test_the_callers_settings_change_nothing(i, expected_scores, surroundings):
     X, expected = expected_scores
     fitted = quick(network=NETWORKS[i], max_iter=2, early_stopping=True).fit(X)
     np.testing.assert_allclose(fitted.score_samples(X), expected[i], rtol=1e-6)
+
+
+# ---- units, locations, modes -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "absolute_error"])
+@pytest.mark.parametrize("unit", [1e-8, 1e-3, 1e6])
+def test_the_unit_of_the_rows_does_not_matter(loss, unit, digits):
+    X = digits[:400].astype(np.float64)
+    size = unit**2 if loss == "squared_error" else unit
+    expected = quick(loss=loss, max_iter=10).fit(X).score(X)
+    assert quick(loss=loss, max_iter=10).fit(X * unit).score(X * unit) / size == pytest.approx(expected, rel=0.05)
+
+
+def test_columns_that_float32_does_not_resolve_are_warned_about(plane):
+    X = plane.copy()
+    X[:, 3] += 1.7e9
+    with pytest.warns(UserWarning, match=r"Columns \[3\] of X vary too little.*StandardScaler") as caught:
+        quick().fit(X)
+    assert caught[0].filename == __file__
+
+
+def test_a_fitted_network_is_in_evaluation_mode(plane):
+    fitted = quick(network=DenseNetwork((8,), dropout=0.5)).fit(plane)
+    assert not fitted.encoder_.training
+    assert not fitted.partial_fit(plane).decoder_.training
+
+
+def test_autocast_around_a_fit_changes_nothing(plane):
+    expected = quick().fit(plane)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        fitted = quick().fit(plane)
+        scores = fitted.score_samples(plane)
+    assert weights(fitted).equal(weights(expected))
+    assert np.array_equal(scores, expected.score_samples(plane))
+
+
+def dropout_network(n_features, n_components):
+    encoder = nn.Sequential(nn.Linear(n_features, 8), nn.Dropout(0.5), nn.Linear(8, n_components))
+    return encoder, nn.Linear(n_components, n_features)
+
+
+def test_networks_of_ones_own_are_reproducible_in_threads(plane):
+    def fit(_):
+        return weights(quick(network=dropout_network, max_iter=10).fit(plane))
+
+    before = torch.get_rng_state()
+    with ThreadPoolExecutor(3) as pool:
+        first, *others = pool.map(fit, range(6))
+    assert all(first.equal(other) for other in others)
+    assert torch.get_rng_state().equal(before)

@@ -92,3 +92,9 @@ def test_clean_rows_of_another_shape(digits):
         quick().fit(digits, digits[:, 1:])
     with pytest.raises(ValueError, match="Input y contains NaN"):
         quick().fit(digits, np.full(digits.shape, np.nan))
+
+
+@pytest.mark.parametrize("corruption", [lambda x, g: x[:1], lambda x, g: x.numpy(), lambda x, g: None])
+def test_a_corruption_that_returns_something_else(corruption, digits):
+    with pytest.raises(ValueError, match=r"corruption must return a tensor of the batch's shape, \(\d+, 64\), got"):
+        quick(corruption=corruption).fit(digits)

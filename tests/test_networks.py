@@ -171,6 +171,8 @@ def test_a_users_network_is_reproducible_and_leaves_torchs_generator_alone(plane
         (lambda d, k: nn.Linear(d, k), r"must return a pair \(encoder, decoder\)"),
         (lambda d, k: (nn.Linear(d, k + 1), nn.Linear(k + 1, d)), r"encoder maps .* must be \(2, 2\)"),
         (lambda d, k: (nn.Linear(d, k), nn.Linear(k, d + 1)), r"decoder maps .* must be \(2, 5\)"),
+        (lambda d, k: (nn.Identity(), nn.Identity()), "nothing to train"),
+        (lambda d, k: (nn.LSTM(d, k), nn.Linear(k, d)), "do not take a batch"),
         (lambda d, k: (nn.Linear(d, k), nn.Linear(k + 1, d)), r"do not take a batch of shape \(2, 5\)"),
     ],
 )

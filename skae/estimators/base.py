@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import KW_ONLY, dataclass
@@ -64,6 +65,7 @@ class BaseAutoEncoder(CallbackSupportMixin, FittedAutoEncoder):
     random_state: Any = None
     verbose: bool = False
 
+    _set_before_training: ClassVar[tuple[str, ...]] = ("n_features_in_", "feature_names_in_")
     _parameter_constraints: ClassVar[dict] = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
@@ -114,8 +116,20 @@ class BaseAutoEncoder(CallbackSupportMixin, FittedAutoEncoder):
         """Return what the network is trained for."""
         return ReconstructionObjective(network, LOSSES[self.loss])
 
-    def _pretrain(self, network: Network, X: np.ndarray, target: np.ndarray | None, entropy: int) -> None:
-        """Change a new network's weights, on the device, before it is trained."""
+    def _loss_unit(self, scale: float) -> float:
+        """Return the size of the objective's loss on rows of a given scale."""
+        return LOSSES[self.loss].unit(scale)
+
+    def _rows_to_train(self, X: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
+        """Return the numbers of the rows that the objective can learn from."""
+        return np.arange(len(X))
+
+    def _pretrain(self, network: Network, X: np.ndarray, held_out: Tensor | None, entropy: int) -> None:
+        """Change a new network's weights, on the device, before `fit` trains it.
+
+        ``held_out``, (1, m), are the rows kept for early stopping. Fitted attributes set here are taken back if the
+        fit fails and leaves the earlier state, where ``_set_before_training`` names them.
+        """
 
     # ---- training ------------------------------------------------------------------------------------------
 
@@ -164,7 +178,7 @@ class BaseAutoEncoder(CallbackSupportMixin, FittedAutoEncoder):
         X : array-like of shape (n_samples, n_features)
             Training rows.
         y : Ignored
-            Unless the class says otherwise.
+            Unless the class says otherwise of `fit`.
 
         Returns
         -------
@@ -204,7 +218,7 @@ class BaseAutoEncoder(CallbackSupportMixin, FittedAutoEncoder):
         """Build what ``network`` stands for, on the CPU whatever torch's default device."""
         seeds = derived_seeds(entropy, INITIAL_WEIGHTS)
         logits = self.loss == "binary_cross_entropy"
-        with torch.device("cpu"):
+        with torch.device("cpu"), torch.autocast("cpu", enabled=False):
             if self._network_is_callable():
                 return build_from_callable(self.network, X.shape[1], n_components, seeds[0], logits)
             specification = self._default_network() if self.network is None else self.network
@@ -239,17 +253,27 @@ class BaseAutoEncoder(CallbackSupportMixin, FittedAutoEncoder):
         entropy = self._entropy if continued else entropy_from(self.random_state)
         n_earlier = self.n_iter_ if continued else 0
         if not continued:
+            rows = summarize(X)
+            if rows.coarse_columns:
+                warnings.warn(
+                    f"Columns {list(rows.coarse_columns)} of X vary too little, so far from 0, for float32, in which "
+                    "networks compute: their codes and errors are rounded. Centre them first (StandardScaler).",
+                    UserWarning,
+                    stacklevel=6,
+                )
+            unit = self._loss_unit(rows.scale)
             network = self._build_network(X, entropy)
         elif self.n_components == self._n_components:
-            network = self._network
+            unit, network = self._unit, self._network
         else:
             raise ValueError(
                 f"n_components={self.n_components} differs from the {self._n_components} of the fitted network. "
                 "Set warm_start=False and call fit to train a new one."
             )
-        every_row = torch.arange(len(X), device=device).unsqueeze(0)
+        every_row = torch.from_numpy(self._rows_to_train(X, labels)).to(device).unsqueeze(0)
         index, validation_index = (every_row, None) if one_pass else self._split(every_row, entropy)
         objective = self._make_objective(network.to(device), X, target)
+        objective.unit = unit
         history = History(optimizer_states=self._optimizer_states if continued and one_pass else [])
         earlier_losses = self.loss_curve_ if continued else []
         earlier_held_out = (self.validation_loss_curve_ if continued else None) or [nan] * n_earlier
@@ -261,6 +285,7 @@ class BaseAutoEncoder(CallbackSupportMixin, FittedAutoEncoder):
                 "_network": network,
                 "_entropy": entropy,
                 "_n_components": self.n_components,
+                "_unit": unit,
                 "_optimizer_states": history.optimizer_states if one_pass else [],
                 "loss_curve_": earlier_losses + [float(loss[0]) for loss in history.losses],
                 "validation_loss_curve_": None if np.isnan(held_out).all() else held_out,
@@ -270,9 +295,10 @@ class BaseAutoEncoder(CallbackSupportMixin, FittedAutoEncoder):
 
         seed = derived_seeds(entropy, TRAINING)[0]
         try:
-            with isolated_torch_random(seed + n_earlier, device) if self._network_is_callable() else nullcontext():
-                if not continued:
-                    self._pretrain(network, X, target, entropy)
+            isolated = isolated_torch_random(seed + n_earlier, device) if self._network_is_callable() else nullcontext()
+            with isolated, torch.autocast(device.type, enabled=False):
+                if not (continued or one_pass):
+                    self._pretrain(network, X, validation_index, entropy)
                 train(
                     objective,
                     Rows(X, target, device, labels),
@@ -287,17 +313,19 @@ class BaseAutoEncoder(CallbackSupportMixin, FittedAutoEncoder):
                 )
         except (KeyboardInterrupt, FloatingPointError) as error:
             if not history.best_epoch:
-                error.add_note("No epoch was finished: the estimator is left as it was.")
+                error.add_note(f"No epoch was finished: the {type(self).__name__} is left as it was.")
                 raise
             self.__dict__.update(fitted_attributes())
-            error.add_note(f"The estimator is fitted: it has the weights of epoch {self.best_epoch_}, its best.")
+            error.add_note(
+                f"The {type(self).__name__} is fitted: it has the weights of epoch {self.best_epoch_}, its best."
+            )
             raise
         self.__dict__.update(fitted_attributes())
 
     @contextmanager
     def _earlier_state_kept_on_failure(self) -> Iterator[None]:
-        """Put the input's width and names back where a fit fails without having set a new state."""
-        names = ("n_features_in_", "feature_names_in_")
+        """Put attributes that come before training back where a fit fails without having set a new state."""
+        names = self._set_before_training
         earlier = {name: vars(self)[name] for name in names if name in vars(self)}
         earlier_curve = vars(self).get("loss_curve_")
         try:

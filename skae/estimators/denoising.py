@@ -8,12 +8,11 @@ from numbers import Real
 from typing import ClassVar
 
 import numpy as np
-import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_array
 
-from skae import corruptions
-from skae.contracts import Corruption, Network, Objective
+from skae.contracts import Network, Objective
+from skae.corruptions import NAMES, make_corruption
 from skae.estimators.base import BaseAutoEncoder
 from skae.objectives import LOSSES, ReconstructionObjective
 
@@ -71,7 +70,7 @@ class DenoisingAutoEncoder(BaseAutoEncoder):
 
     _parameter_constraints: ClassVar[dict] = {
         **BaseAutoEncoder._parameter_constraints,
-        "corruption": [StrOptions({"gaussian", "masking", "salt_and_pepper", "swap"}), callable],
+        "corruption": [StrOptions(NAMES), callable],
         "noise_level": [Interval(Real, 0, None, closed="left")],
     }
 
@@ -120,25 +119,5 @@ class DenoisingAutoEncoder(BaseAutoEncoder):
         return y
 
     def _make_objective(self, network: Network, X: np.ndarray, target: np.ndarray | None) -> Objective:
-        return ReconstructionObjective(network, LOSSES[self.loss], self._make_corruption(network, X, target))
-
-    def _make_corruption(self, network: Network, X, target) -> Corruption | None:
-        if self.corruption != "gaussian" and not callable(self.corruption) and self.noise_level > 1:
-            raise ValueError(
-                f"noise_level={self.noise_level} must be in [0, 1] with corruption={self.corruption!r}: it is the "
-                "probability with which a value is changed."
-            )
-        if target is not None:
-            return None
-        if callable(self.corruption):
-            return corruptions.FromCallable(self.corruption)
-        if self.corruption == "salt_and_pepper":
-            device = next(network.parameters()).device
-            low, high = (torch.tensor(v, dtype=torch.float32, device=device) for v in (X.min(0), X.max(0)))
-            return corruptions.SaltAndPepper(self.noise_level, low, high)
-        kinds: dict[str, Callable[[float], Corruption]] = {
-            "gaussian": corruptions.Gaussian,
-            "masking": corruptions.Masking,
-            "swap": corruptions.Swap,
-        }
-        return kinds[self.corruption](self.noise_level)
+        corruption = make_corruption(self.corruption, self.noise_level, X, next(network.parameters()).device)
+        return ReconstructionObjective(network, LOSSES[self.loss], corruption if target is None else None)

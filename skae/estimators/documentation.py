@@ -16,7 +16,7 @@ loss : {"squared_error", "absolute_error", "huber", "binary_cross_entropy"}, def
 alpha : float, default=0.0
     Decoupled weight decay (AdamW, Loshchilov & Hutter 2019), over all parameters of the network.
 batch_size : int or "auto", default="auto"
-    Rows a step. "auto" makes about 64 steps an epoch: a power of two from 32 to 256.
+    Rows a step. "auto" makes about 64 steps an epoch: a power of two from 8 to 256.
 learning_rate : {"cosine", "constant", "adaptive"}, default="cosine"
     Schedule of the step size. "cosine" falls from ``learning_rate_init`` to 0 over ``max_iter`` epochs;
     "adaptive" falls to a fifth each time the loss stalls for ``n_iter_no_change`` epochs, four times.
@@ -42,7 +42,8 @@ device : {"auto", "cpu", "cuda", "cuda:<index>", "mps"}, default="auto"
     on a machine without a GPU, and moves back where ``device`` can be had.
 random_state : int, RandomState instance or None, default=None
     Seed of weights, shuffling, hold-out and noise. The same int gives the same model to the bit on one CPU
-    machine. NumPy's and torch's global generators are neither read nor changed.
+    machine. NumPy's and torch's global generators are neither read nor changed, but by torch modules
+    of your own, for which torch's is seeded during the fit and then put back.
 verbose : bool, default=False
     Whether to print a line an epoch.
 """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -25,6 +25,15 @@ ACTIVATIONS = {
     "tanh": torch.tanh,
     "sigmoid": torch.sigmoid,
 }
+# at the same x; None is 1 everywhere
+DERIVATIVES: dict[str, Callable[[Tensor], Tensor] | None] = {
+    "identity": None,
+    "relu": lambda x: (x > 0).to(x.dtype),
+    "gelu": lambda x: torch.special.ndtr(x) + x * torch.exp(-x.square() / 2) / math.sqrt(2 * math.pi),
+    "silu": lambda x: torch.sigmoid(x) * (1 + x * torch.sigmoid(-x)),
+    "tanh": lambda x: 1 - torch.tanh(x).square(),
+    "sigmoid": lambda x: torch.sigmoid(x) * torch.sigmoid(-x),
+}
 
 
 class StackedLinear(nn.Module):
@@ -45,10 +54,14 @@ class StackedLinear(nn.Module):
             self.weight = nn.Parameter((2 * random.uniform(fan_in, fan_out) - 1) * bound)
         self.bias = nn.Parameter(torch.zeros(random.n_members, fan_out, dtype=torch.float32))
 
+    @property
+    def matrix(self) -> Tensor:
+        """The weight as it is applied, (K, fan_in, fan_out)."""
+        return self.weight.transpose(1, 2) if self.transposed else self.weight
+
     def forward(self, x: Tensor) -> Tensor:
         """(K, B, fan_in) -> (K, B, fan_out)."""
-        weight = self.weight.transpose(1, 2) if self.transposed else self.weight
-        return torch.baddbmm(self.bias.unsqueeze(1), x, weight)
+        return torch.baddbmm(self.bias.unsqueeze(1), x, self.matrix)
 
 
 class Affine(nn.Module):
@@ -141,6 +154,28 @@ class StackedDense(nn.Module):
             x = self.after(x)
         return x.squeeze(0) if single else x
 
+    @property
+    def has_jacobian_factors(self) -> bool:
+        """Whether `jacobian_factors` can be had: it knows neither normalisation nor dropout."""
+        return not self.norms and not self.dropout and self.after is None
+
+    def jacobian_factors(self, x: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor | None]]:
+        """Return the output for x, (K, B, n_in), and the factors of its Jacobian W_1 D_1 ... W_L D_L.
+
+        The weights W are (K, fan_in, fan_out), the diagonals D (K, B, fan_out), None for the identity.
+        """
+        weights, derivatives = [], []
+        if self.before is not None:
+            x = self.before(x)
+        for layer, activation in zip(self.layers, self.activations, strict=True):
+            x, derivative = layer(x), DERIVATIVES[activation]
+            weights.append(layer.matrix)
+            derivatives.append(None if derivative is None else derivative(x))
+            x = ACTIVATIONS[activation](x)
+        if self.before is not None:
+            weights[0] = weights[0] * self.before.scale.transpose(1, 2)
+        return x, weights, derivatives
+
     def extra_repr(self) -> str:
         """Name what the module list does not show."""
         return f"activations={self.activations}, dropout={self.dropout}"
@@ -148,6 +183,9 @@ class StackedDense(nn.Module):
 
 class StackNetwork(Network):
     """A stack of dense autoencoders."""
+
+    encoder: StackedDense
+    decoder: StackedDense
 
     def __init__(self, encoder: StackedDense, decoder: StackedDense, n_members: int):
         super().__init__()

@@ -56,10 +56,12 @@ def build_from_callable(
         with torch.no_grad():
             z = encoder.eval()(x)
             x_hat = decoder.eval()(z)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError) as error:
         raise ValueError(
             f"network returned modules that do not take a batch of shape (2, {n_features}): {error}"
         ) from error
+    if not any(p.requires_grad for p in (*encoder.parameters(), *decoder.parameters())):
+        raise ValueError("network returned modules with nothing to train: no parameter requires a gradient.")
     for name, got, width in (("encoder", z, n_components), ("decoder", x_hat, n_features)):
         if got.shape != (2, width):
             raise ValueError(

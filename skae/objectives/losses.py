@@ -6,11 +6,13 @@ from torch.nn import functional as F
 from skae.contracts import Loss
 
 LOSSES = {
-    "squared_error": Loss(lambda raw, x: (raw - x).square(), None),
-    "absolute_error": Loss(lambda raw, x: (raw - x).abs(), None),
-    "huber": Loss(lambda raw, x: F.huber_loss(raw, x, reduction="none", delta=1.0), None),
+    "squared_error": Loss(lambda raw, x: (raw - x).square(), None, lambda scale: scale**2),
+    "absolute_error": Loss(lambda raw, x: (raw - x).abs(), None, lambda scale: scale),
+    "huber": Loss(
+        lambda raw, x: F.huber_loss(raw, x, reduction="none", delta=1.0), None, lambda scale: min(scale, scale**2)
+    ),
     # on logits: the logarithm of a saturated sigmoid would be infinite
     "binary_cross_entropy": Loss(
-        lambda raw, x: F.binary_cross_entropy_with_logits(raw, x, reduction="none"), nn.Sigmoid()
+        lambda raw, x: F.binary_cross_entropy_with_logits(raw, x, reduction="none"), nn.Sigmoid(), lambda scale: 1.0
     ),
 }

@@ -23,6 +23,8 @@ class ReconstructionObjective:
         Noise put on the input before it is encoded (Vincent et al. 2008).
     """
 
+    unit = 1.0  # the estimator sets it
+
     def __init__(self, network: Network, loss: Loss, corruption: Corruption | None = None):
         self.network, self.loss, self.corruption = network, loss, corruption
 
@@ -40,6 +42,6 @@ class ReconstructionObjective:
         (optimizer,) = optimizers
         optimizer.zero_grad(set_to_none=True)
         losses = self.row_losses(batch, random).mean(1)  # (K,)
-        losses.sum().backward()
+        (losses.sum() / self.unit).backward()
         optimizer.step()
         return losses.detach()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from numbers import Real
@@ -20,6 +21,7 @@ from sklearn.utils.validation import (
 )
 
 from skae.estimators import BaseAutoEncoder, DenoisingAutoEncoder
+from skae.outliers.cache import cache_key
 from skae.outliers.threshold import parse_rule
 
 AUTO_RULES = {True: "mean+3*std", False: "median+10*mad"}  # by novelty
@@ -50,8 +52,9 @@ class AutoEncoderOutlierDetector(OutlierMixin, CallbackSupportMixin, BaseEstimat
         is the rule "mean+3*std" with ``novelty``, else "median+10*mad", which outliers in the training rows
         cannot drag along.
     memory : str, joblib.Memory or None, default=None
-        Cache of trained autoencoders, as in `sklearn.pipeline.Pipeline`: with it, a search over ``threshold`` and
-        ``contamination`` trains once a fold.
+        Cache of trained autoencoders, as in `sklearn.pipeline.Pipeline`: with it, a search over ``threshold`` or
+        ``contamination`` trains once a fold. (To search both give two grids, ``[{"threshold": [...]},
+        {"contamination": [...]}]``: only one of them can be set.)
     random_state : int, RandomState instance or None, default=None
         Seed of the training; None leaves it to the autoencoder's own ``random_state``.
 
@@ -134,15 +137,15 @@ class AutoEncoderOutlierDetector(OutlierMixin, CallbackSupportMixin, BaseEstimat
             X = validate_data(self, X, dtype=(np.float64, np.float32))
             context.call_on_fit_task_begin(estimator=self, X=X, y=y)
             X_train = self._normal_rows(X, y)
-            train = check_memory(self.memory).cache(_fit_autoencoder, ignore=["autoencoder", "caller", "context"])
-            key = (type(autoencoder), autoencoder.get_params())
+            train = check_memory(self.memory).cache(_train, ignore=["autoencoder", "caller", "context"])
+            subcontext = context.subcontext(task_name="fit-autoencoder")
             try:
-                fitted = train(key, X_train, autoencoder, self, context.subcontext(task_name="fit-autoencoder"))
-            except (KeyboardInterrupt, FloatingPointError):
+                # the parameters are this detector's own, whichever fit filled the cache
+                autoencoder.__dict__.update(train(cache_key(autoencoder), X_train, autoencoder, self, subcontext))
+            finally:
+                # fitted to the end, or with the best weights before an interruption
                 if autoencoder.__sklearn_is_fitted__():
-                    self._adopt(autoencoder, X_train, threshold_of)
-                raise
-            self._adopt(fitted, X_train, threshold_of)
+                    self._set_threshold(autoencoder, X_train, threshold_of)
         except BaseException:
             if vars(self).get("autoencoder_") is earlier.get("autoencoder_"):
                 self.__dict__.clear()
@@ -242,20 +245,28 @@ class AutoEncoderOutlierDetector(OutlierMixin, CallbackSupportMixin, BaseEstimat
         y = _check_y(y)
         check_consistent_length(X, y)
         outlier = y == -1
+        if not outlier.any() and (y != 1).any():
+            warnings.warn(
+                f"y has the labels {np.unique(y)[:5]} and no -1: all rows are trained on as normal ones. If 1 stands "
+                "for outliers, give np.where(y == 1, -1, 1).",
+                UserWarning,
+                stacklevel=4,
+            )
         if outlier.all():
             raise ValueError("y labels every row -1: with novelty=True no row is left to train on.")
         return X[~outlier] if outlier.any() else X
 
-    def _adopt(self, autoencoder: BaseAutoEncoder, X: np.ndarray, threshold_of: Callable) -> None:
+    def _set_threshold(self, autoencoder: BaseAutoEncoder, X: np.ndarray, threshold_of: Callable) -> None:
         self.autoencoder_ = autoencoder
         self.threshold_ = threshold_of(-autoencoder.score_samples(X))
         self.offset_ = -self.threshold_
 
 
-def _fit_autoencoder(key, X, autoencoder, caller, context):
-    """Fit an autoencoder within the caller's callback task; cached by ``key`` and X alone."""
+def _train(key, X, autoencoder, caller, context) -> dict:
+    """Fit an autoencoder within the caller's callback task; return its fitted state, cached by ``key`` and X alone."""
     with context.propagate_callback_context(autoencoder):
         context.call_on_fit_task_begin(estimator=caller, X=X)
         autoencoder.fit(X)
         context.call_on_fit_task_end(estimator=caller, X=X)
-    return autoencoder
+    parameters = autoencoder.get_params(deep=False)
+    return {k: v for k, v in autoencoder.__getstate__().items() if k not in parameters and k != "_skl_callbacks"}

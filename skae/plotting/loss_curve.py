@@ -74,13 +74,12 @@ class LossCurveDisplay:
         Raises
         ------
         ValueError
-            If there is a held-out loss for some epochs but not for others.
+            If the two curves differ in length.
         """
         if self.validation_loss_curve is not None and len(self.validation_loss_curve) != len(self.loss_curve):
             raise ValueError(
                 f"validation_loss_curve has {len(self.validation_loss_curve)} epochs and loss_curve has "
-                f"{len(self.loss_curve)}, so it is not known which epochs had held-out rows: draw one curve alone, "
-                "LossCurveDisplay(loss_curve=estimator.loss_curve_).plot()."
+                f"{len(self.loss_curve)}, so it is not known which epochs had held-out rows: fill the others with NaN."
             )
         ax = axes_to_draw_on(self, ax)
         epochs = np.arange(1, len(self.loss_curve) + 1)
@@ -91,8 +90,9 @@ class LossCurveDisplay:
         self.validation_line_ = self.best_point_ = None
         if self.validation_loss_curve is not None:
             options = {"color": "tab:orange", "label": "held out", **(validation_kw or {})}
-            (monitored,) = ax.plot(epochs, self.validation_loss_curve, **options)
-            self.validation_line_ = monitored
+            (self.validation_line_,) = ax.plot(epochs, self.validation_loss_curve, **options)
+            if self.best_epoch is None or np.isfinite(self.validation_loss_curve[self.best_epoch - 1]):
+                monitored = self.validation_line_
         if self.best_epoch is not None:
             best = monitored.get_ydata()[self.best_epoch - 1]
             options = {"color": monitored.get_color(), "ls": "none", "label": f"best epoch ({self.best_epoch})"}
@@ -127,9 +127,6 @@ class LossCurveDisplay:
 
         Raises
         ------
-        ValueError
-            If some epochs had held-out rows and others had not, as when ``early_stopping`` changed between two
-            calls of `fit` with ``warm_start``.
         TypeError
             If the estimator is neither an autoencoder nor a detector.
         sklearn.exceptions.NotFittedError

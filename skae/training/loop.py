@@ -157,6 +157,8 @@ def train(
     except BaseException:
         best.restore()
         raise
+    finally:
+        objective.network.eval()
     if validation_index is not None:
         best.restore()
     history.optimizer_states = [optimizer.state_dict() for optimizer in optimizers]

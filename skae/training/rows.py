@@ -18,6 +18,9 @@ logger = logging.getLogger(__name__)
 # What training needs beside the rows (activations, gradients, Adam's moments) is small beside this share.
 SHARE_OF_FREE_MEMORY = 0.7
 
+# Its reciprocal must be a float32 too; rows of a smaller scale are constant.
+SMALLEST_SCALE = 1e-30
+
 
 class Rows:
     """Inputs and targets of training, as float32 batches on the device.
@@ -89,8 +92,12 @@ def _as_float32(array: np.ndarray) -> np.ndarray:
 
 def summarize(X: np.ndarray) -> RowSummary:
     """Return the mean and scale of rows in float64, without a copy of X."""
-    mean = X.mean(0, dtype=np.float64)
-    variance = 0.0
-    for start in range(0, len(X), 1024):
-        variance += np.square(X[start : start + 1024] - mean).sum() / X.size
-    return RowSummary(torch.from_numpy(mean), float(np.sqrt(variance)) or 1.0)
+    with np.errstate(under="ignore"):
+        mean = X.mean(0, dtype=np.float64)
+        variance = np.zeros(X.shape[1])
+        for start in range(0, len(X), 1024):
+            variance += np.square(X[start : start + 1024] - mean).sum(0) / len(X)
+        scale = float(np.sqrt(variance.mean()))
+        resolution = np.spacing(np.abs(mean).astype(np.float32))
+        coarse = np.flatnonzero((variance > 0) & (resolution > 0.01 * np.sqrt(variance)))
+    return RowSummary(torch.from_numpy(mean), scale if scale > SMALLEST_SCALE else 1.0, tuple(coarse.tolist()))

@@ -28,5 +28,5 @@ class Schedule:
 
 
 def auto_batch_size(n_samples: int) -> int:
-    """About 64 steps an epoch, in powers of two from 32 to 256 rows."""
-    return 2 ** min(8, max(5, round(math.log2(max(n_samples, 1) / 64))))
+    """About 64 steps an epoch, in powers of two from 8 to 256 rows."""
+    return 2 ** min(8, max(3, round(math.log2(max(n_samples, 1) / 64))))
