@@ -1,6 +1,8 @@
 """Network specifications, for the ``network`` parameter of every autoencoder."""
 
+from skae.networks.conv import ConvNetwork
 from skae.networks.dense import DenseNetwork
+from skae.networks.lstm import LSTMNetwork
 from skae.networks.modules import ModuleNetwork, build_from_callable
 
-__all__ = ["DenseNetwork", "ModuleNetwork", "build_from_callable"]
+__all__ = ["ConvNetwork", "DenseNetwork", "LSTMNetwork", "ModuleNetwork", "build_from_callable"]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from sklearn.base import BaseEstimator
@@ -76,8 +76,9 @@ class Affine(nn.Module):
         self.register_buffer("shift", shift.float().repeat(n_members, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return x * scale + shift, (K, B, n_features)."""
-        return torch.addcmul(self.shift, x, self.scale)
+        """Return x * scale + shift, (K, B, n_features) or, where K is 1, (B, n_features)."""
+        moved = torch.addcmul(self.shift, x, self.scale)
+        return moved if x.ndim == 3 else moved.squeeze(0)
 
 
 class StackedNorm(nn.Module):
@@ -164,12 +165,13 @@ class StackedDense(nn.Module):
 
         The weights W are (K, fan_in, fan_out), the diagonals D (K, B, fan_out), None for the identity.
         """
-        weights, derivatives = [], []
+        weights: list[Tensor] = []
+        derivatives: list[Tensor | None] = []
         if self.before is not None:
             x = self.before(x)
         for layer, activation in zip(self.layers, self.activations, strict=True):
             x, derivative = layer(x), DERIVATIVES[activation]
-            weights.append(layer.matrix)
+            weights.append(cast(StackedLinear, layer).matrix)
             derivatives.append(None if derivative is None else derivative(x))
             x = ACTIVATIONS[activation](x)
         if self.before is not None:

@@ -1,0 +1,122 @@
+"""Recurrent networks, for rows that are sequences."""
+
+from __future__ import annotations
+
+import math
+from numbers import Integral
+from typing import ClassVar
+
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.utils._param_validation import Interval
+from torch import Tensor, nn
+
+from skae.contracts import RowSummary
+from skae.networks.dense import Affine
+from skae.networks.initialisation import initialised, require_single
+from skae.networks.modules import ModuleNetwork
+from skae.random import RandomStreams
+
+
+class SequenceEncoder(nn.Module):
+    """(B, n_steps * n_channels) -> (B, n_components), from the last state of an LSTM."""
+
+    def __init__(self, shape: tuple[int, int], hidden_size: int, n_layers: int, n_components: int):
+        super().__init__()
+        self.shape = shape
+        self.lstm = nn.LSTM(shape[1], hidden_size, n_layers, batch_first=True)
+        self.to_code = nn.Linear(hidden_size, n_components)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the codes."""
+        _, (state, _) = self.lstm(x.unflatten(1, self.shape))
+        return self.to_code(state[-1])
+
+
+class SequenceDecoder(nn.Module):
+    """(B, n_components) -> (B, n_steps * n_channels), by an LSTM that sees the code at every step."""
+
+    def __init__(self, shape: tuple[int, int], hidden_size: int, n_layers: int, n_components: int):
+        super().__init__()
+        self.n_steps = shape[0]
+        self.from_code = nn.Linear(n_components, hidden_size)
+        self.lstm = nn.LSTM(hidden_size, hidden_size, n_layers, batch_first=True)
+        self.to_channels = nn.Linear(hidden_size, shape[1])
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Return the sequences, step after step."""
+        repeated = self.from_code(z).unsqueeze(1).expand(-1, self.n_steps, -1)  # (B, n_steps, hidden_size)
+        return self.to_channels(self.lstm(repeated)[0]).flatten(1)
+
+
+class LSTMNetwork(BaseEstimator):
+    """Specification of an LSTM encoder whose state is repeated to an LSTM decoder [1]_.
+
+    Parameters
+    ----------
+    sequence_shape : tuple (n_steps, n_channels), default=(140, 1)
+        Shape of the sequence that a row stands for: the channels of the first step, then those of the second...
+    hidden_size : int, default=64
+        Units of each LSTM.
+    n_layers : int, default=1
+        LSTMs on top of each other in either half.
+
+    References
+    ----------
+    .. [1] Srivastava, N., Mansimov, E. and Salakhutdinov, R., "Unsupervised learning of video representations using
+       LSTMs", ICML 2015.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skae import AutoEncoderTransformer
+    >>> from skae.networks import LSTMNetwork
+    >>> t = np.linspace(0, 6, 20)
+    >>> X = np.sin(t + np.random.default_rng(0).uniform(0, 6, size=(100, 1)))
+    >>> network = LSTMNetwork((20, 1), hidden_size=8)
+    >>> AutoEncoderTransformer(2, network=network, max_iter=2, random_state=0).fit_transform(X).shape
+    (100, 2)
+    """
+
+    _parameter_constraints: ClassVar[dict] = {
+        "sequence_shape": ["array-like"],
+        "hidden_size": [Interval(Integral, 1, None, closed="left")],
+        "n_layers": [Interval(Integral, 1, None, closed="left")],
+    }
+
+    def __init__(self, sequence_shape=(140, 1), hidden_size=64, n_layers=1):
+        self.sequence_shape = sequence_shape
+        self.hidden_size = hidden_size
+        self.n_layers = n_layers
+
+    def build(self, rows: RowSummary, n_components: int, random: RandomStreams, logits: bool) -> ModuleNetwork:
+        """Return the initialised network, on the CPU; parameters as for `DenseNetwork.build`.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is outside its range, or ``sequence_shape`` is not that of the rows.
+        """
+        self._validate_params()
+        require_single("LSTMNetwork", random)
+        shape = tuple(self.sequence_shape)
+        if len(shape) != 2 or math.prod(shape) != rows.n_features:
+            raise ValueError(
+                f"sequence_shape={shape} must be (n_steps, n_channels) with a product of {rows.n_features}, the number "
+                "of features of X."
+            )
+        sizes = shape, self.hidden_size, self.n_layers, n_components
+        encoder = initialised(lambda: SequenceEncoder(*sizes), random)
+        decoder = initialised(lambda: SequenceDecoder(*sizes), random)
+        for lstm in (encoder.lstm, decoder.lstm):
+            for name, bias in lstm.named_parameters():
+                if name.startswith(
+                    "bias_ih"
+                ):  # gates in, forget, cell, out: remember at first (Jozefowicz et al. 2015)
+                    with torch.no_grad():
+                        bias[self.hidden_size : 2 * self.hidden_size] = 1.0
+        before = Affine(1 / rows.scale, -rows.mean / rows.scale, 1)
+        return ModuleNetwork(
+            nn.Sequential(before, encoder),
+            decoder if logits else nn.Sequential(decoder, Affine(rows.scale, rows.mean, 1)),
+        )
