@@ -1,8 +1,29 @@
 """Autoencoders that behave like any other scikit-learn estimator."""
 
-from skae.estimators import AutoEncoderTransformer, DenoisingAutoEncoder
+from skae.estimators import (
+    AdversarialAutoEncoder,
+    AutoEncoderTransformer,
+    ConditionalVariationalAutoEncoder,
+    ContractiveAutoEncoder,
+    DenoisingAutoEncoder,
+    SparseAutoEncoder,
+    StackedAutoEncoder,
+    StackedAutoEncoderClassifier,
+    VariationalAutoEncoder,
+)
 from skae.outliers import AutoEncoderOutlierDetector
 
 __version__ = "0.1.0"
 
-__all__ = ["AutoEncoderOutlierDetector", "AutoEncoderTransformer", "DenoisingAutoEncoder"]
+__all__ = [
+    "AdversarialAutoEncoder",
+    "AutoEncoderOutlierDetector",
+    "AutoEncoderTransformer",
+    "ConditionalVariationalAutoEncoder",
+    "ContractiveAutoEncoder",
+    "DenoisingAutoEncoder",
+    "SparseAutoEncoder",
+    "StackedAutoEncoder",
+    "StackedAutoEncoderClassifier",
+    "VariationalAutoEncoder",
+]

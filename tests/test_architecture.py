@@ -10,7 +10,7 @@ PACKAGE = ROOT / "skae"
 # Lowest first. Parts of one row never import each other, but for the lowest, where they are read in order.
 ROWS = [
     ["random", "device", "contracts"],
-    ["networks", "objectives", "corruptions", "training", "inference"],
+    ["networks", "objectives", "corruptions", "priors", "training", "inference"],
     ["estimators"],
     ["outliers"],
     ["plotting"],

@@ -11,6 +11,14 @@ from skae.networks import ConvNetwork
 from skae.random import RandomStreams
 
 
+class AnyWidth(ConvNetwork):
+    """Images of one row of pixels, as many as there are features."""
+
+    def build(self, rows, n_components, random, logits):
+        network = ConvNetwork((1, 1, rows.n_features), channels=(2,))
+        return network.build(rows, n_components, random, logits)
+
+
 def build(n_components=3, logits=False, seed=0, **parameters):
     n_features = int(np.prod(parameters.get("image_shape", (1, 28, 28))))
     rows = RowSummary(torch.zeros(n_features), 1.0)
@@ -83,10 +91,5 @@ def test_it_learns_digits_and_scores_under_the_detector(kind, loss, digits):
     assert AutoEncoderOutlierDetector(autoencoder).fit(digits[:300]).predict(digits).shape == (len(digits),)
 
 
-def test_estimator_checks_with_a_network_that_fits_any_width():
-    class AnyWidth(ConvNetwork):
-        def build(self, rows, n_components, random, logits):
-            network = ConvNetwork((1, 1, rows.n_features), channels=(2,))
-            return network.build(rows, n_components, random, logits)
-
+def test_estimator_checks():
     check_estimator(AutoEncoderTransformer(2, network=AnyWidth(), max_iter=3))

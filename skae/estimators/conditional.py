@@ -1,0 +1,352 @@
+"""The conditional variational autoencoder."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from scipy.special import softmax
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted, column_or_1d
+
+from skae.contracts import Network, Objective
+from skae.estimators.base import BaseAutoEncoder
+from skae.estimators.fitted import FLOATS
+from skae.objectives.conditional import ConditionalNetwork, ConditionalObjective
+from skae.objectives.variational import Likelihood, check_linear_code, normal_draws
+from skae.priors import SAMPLING, draw_codes, normal
+from skae.random import derived_seeds, entropy_from
+from skae.training import summarize
+
+
+@dataclass(repr=False, eq=False)
+class ConditionalVariationalAutoEncoder(BaseAutoEncoder):
+    r"""Conditional variational autoencoder: a density of the rows of each class, learnt from few known classes.
+
+    A row is thought to come from its class :math:`y` and a code :math:`z`, drawn from the standard normal distribution,
+    through the decoder's :math:`p(x \mid y, z)`, so the code holds what the class does not say: of digits, the
+    hand. The encoder gives :math:`q(z \mid x, y)`. Where the class is known, both maximise the evidence lower bound
+
+    .. math:: L(x, y) = E_{q(z \mid x, y)}[\log p(x \mid y, z)] + \log p(y)
+              - \beta \, KL(q(z \mid x, y) \,\|\, N(0, I))
+
+    and where it is not, a classifier :math:`q(y \mid x)` infers it; together they maximise
+    :math:`\sum_y q(y \mid x) (L(x, y) - \log q(y \mid x))`, over all classes in one pass. Known classes also train
+    the classifier, with weight ``classification_weight``: model M2 of [1]_.
+
+    ``loss`` names :math:`p(x \mid y, z)` as in `VariationalAutoEncoder`. All losses and scores are in nats, summed
+    over the features.
+
+    Parameters
+    ----------
+    n_components : int, default=32
+        Width of the code.
+    beta : float, default=1.0
+        Weight of the divergence, >= 0.
+    classification_weight : float, default=0.1
+        Weight of the classifier's log-loss, mean over the rows of known class, >= 0, beside the bound, mean over all
+        rows: alpha in [1]_.
+    bound : {"elbo", "importance_weighted"}, default="elbo"
+        Bound on :math:`\log p(x \mid y)` in `score_samples`: with the mean over ``n_draws`` codes outside the logarithm
+        or, tighter, inside it [2]_.
+    n_draws : int, default=4
+        Codes that `score_samples` draws for a row and class, evenly spread where it is a power of 2; each costs a
+        pass through the decoder.
+    {shared_parameters}
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The classes, sorted.
+    class_prior_ : ndarray of shape (n_classes,)
+        Share of each class among the rows where it is known, one row added to each.
+    {shared_attributes}
+
+    See Also
+    --------
+    VariationalAutoEncoder : Knows of no classes.
+    StackedAutoEncoderClassifier : Classifies from few known classes too, by pre-training.
+
+    Notes
+    -----
+    Unknown is -1: the number, in an array of objects too, where None will also do; "-1" where y has a string type.
+    Without any known class, or without y, there is one class, 0, and what is left is the plain variational
+    autoencoder.
+
+    ``encoder_`` gives the code of a row given its most probable class, as `transform` does; ``decoder_`` takes codes
+    with one indicator column a class behind them. The specification of the network is built thrice: its encoder with
+    ``n_classes`` and with ``2 * n_components * n_classes`` outputs, its decoder with ``n_components + n_classes``
+    inputs; a callable ``network`` is called with these widths. Halves that share weights and a
+    ``code_activation`` raise a ValueError.
+
+    References
+    ----------
+    .. [1] Kingma, D. P., Rezende, D. J., Mohamed, S. and Welling, M., "Semi-supervised learning with deep generative
+       models", NeurIPS 2014.
+    .. [2] Burda, Y., Grosse, R. and Salakhutdinov, R., "Importance weighted autoencoders", ICLR 2016.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_digits
+    >>> from skae import ConditionalVariationalAutoEncoder
+    >>> X, y = load_digits(n_class=3, return_X_y=True)
+    >>> X, y_few = X / 16, np.where(np.arange(len(y)) < 60, y, -1)
+    >>> cvae = ConditionalVariationalAutoEncoder(4, loss="binary_cross_entropy", max_iter=10, random_state=0)
+    >>> bool(np.mean(cvae.fit(X, y_few).predict(X) == y) > 0.9)
+    True
+    >>> twos, _ = cvae.sample(5, y=2)
+    >>> twos.shape
+    (5, 64)
+    """
+
+    _: KW_ONLY
+    beta: float = 1.0
+    classification_weight: float = 0.1
+    bound: str = "elbo"
+    n_draws: int = 4
+
+    _set_before_training: ClassVar[tuple[str, ...]] = (
+        *BaseAutoEncoder._set_before_training,
+        "classes_",
+        "class_prior_",
+        "_known_share",
+    )
+    _parameter_constraints: ClassVar[dict] = {
+        **BaseAutoEncoder._parameter_constraints,
+        "beta": [Interval(Real, 0, None, closed="left")],
+        "classification_weight": [Interval(Real, 0, None, closed="left")],
+        "bound": [StrOptions({"elbo", "importance_weighted"})],
+        "n_draws": [Interval(Integral, 1, None, closed="left")],
+    }
+
+    def fit(self, X, y=None):
+        """Train the autoencoder and the classifier.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training rows.
+        y : array-like of shape (n_samples,), default=None
+            Classes, -1 where unknown.
+
+        Returns
+        -------
+        self : object
+            The fitted autoencoder.
+        """
+        return super().fit(X, y)
+
+    def partial_fit(self, X, y=None, classes=None):
+        """Train for one pass over some rows, at a constant learning rate, from where the last call ended.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training rows.
+        y : array-like of shape (n_samples,), default=None
+            Classes, -1 where unknown.
+        classes : array-like of shape (n_classes,), default=None
+            All classes that later calls may bring; needed by the first call where its y does not hold them all.
+
+        Returns
+        -------
+        self : object
+            The fitted autoencoder.
+        """
+        with self._earlier_state_kept_on_failure():
+            if classes is not None and not self.__sklearn_is_fitted__():
+                self.classes_ = np.unique(classes)
+            return super().partial_fit(X, y)
+
+    def predict_proba(self, X):
+        """Return the classifier's probability of each class.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_samples, n_classes), float64
+            In the order of ``classes_``.
+        """
+        X = self._check_rows(X)
+        return softmax(self._apply(lambda network, x: network.class_logits(x), X, np.float64), axis=1)
+
+    def predict(self, X):
+        """Return the most probable class of each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,)
+            Classes.
+        """
+        best = self.predict_proba(X).argmax(1)
+        return self.classes_[best]
+
+    def reconstruct(self, X):
+        """Return ``inverse_transform(transform(X), predict(X))``, in one pass.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        X_hat : ndarray of shape (n_samples, n_features)
+            Reconstructions.
+        """
+        return super().reconstruct(X)
+
+    def inverse_transform(self, Z, y=None):
+        """Return the row that each code stands for in its class.
+
+        Parameters
+        ----------
+        Z : array-like of shape (n_samples, n_components)
+            Codes.
+        y : class, array-like of shape (n_samples,) or None, default=None
+            Classes. Where None, a code says nothing of its class, and its row is the mean over all classes, weighted by
+            ``class_prior_``.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+            Reconstructions.
+        """
+        check_is_fitted(self)
+        Z = check_array(Z, dtype=FLOATS, input_name="Z")
+        if Z.shape[1] != self._n_components:
+            raise ValueError(
+                f"Z has {Z.shape[1]} columns; the codes of this {type(self).__name__} have n_components="
+                f"{self._n_components}."
+            )
+        if y is not None:
+            return self._decode(Z, self._indices(y, len(Z)))
+        return sum(
+            prior * self._decode(Z, np.full(len(Z), index)) for index, prior in enumerate(self.class_prior_.tolist())
+        )
+
+    def score_samples(self, X):
+        """Return a lower bound on the log-density of each row, whatever its class, in nats.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,), float64
+            Higher is more likely. The bounds given each class are put together exactly, by their
+            ``class_prior_``; the draws are the same for all rows and calls.
+        """
+        X = self._check_rows(X)
+        self._check_range("X", X)
+        noise = normal_draws(self.n_draws, self._n_components, self._entropy)
+        weighted = self.bound == "importance_weighted"
+        return self._apply(lambda network, x: network.log_density_bound(x, noise.to(x.device), weighted), X, np.float64)
+
+    def sample(self, n_samples=1, y=None):
+        """Draw rows and their classes.
+
+        Rows are the means of :math:`p(x \\mid y, z)` for codes :math:`z` from the standard normal distribution.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Number of rows.
+        y : class, array-like of shape (n_samples,) or None, default=None
+            Classes to draw from. None draws them too, by ``class_prior_``.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features), float32
+            Rows; with an integer ``random_state`` the same at each call.
+        y : ndarray of shape (n_samples,)
+            Their classes.
+        """
+        check_is_fitted(self)
+        entropy = entropy_from(self.random_state)
+        Z = draw_codes(normal, n_samples, self._n_components, entropy)
+        if y is None:
+            rng = np.random.default_rng(derived_seeds(entropy, SAMPLING, 1)[0])
+            indices = rng.choice(len(self.classes_), n_samples, p=self.class_prior_)
+        else:
+            indices = self._indices(y, n_samples)
+        return self._decode(Z, indices), self.classes_[indices]
+
+    def _decode(self, Z: np.ndarray, indices: np.ndarray) -> np.ndarray:
+        """Return the rows of codes with classes of these indices."""
+        codes = np.hstack([Z, np.eye(len(self.classes_), dtype=Z.dtype)[indices]])
+        return self._apply(lambda network, z: self._link(network.decode(z)), codes, Z.dtype)
+
+    def _indices(self, y, n: int) -> np.ndarray:
+        """Return the indices in ``classes_`` of a class or of n classes."""
+        given = np.asarray(y)
+        given = np.full(n, given[()]) if given.ndim == 0 else column_or_1d(given)
+        if len(given) != n:
+            raise ValueError(f"y holds {len(given)} classes for {n} rows: give one class, or one a row.")
+        if not np.isin(given, self.classes_).all():
+            unseen = sorted(set(given.tolist()) - set(self.classes_.tolist()), key=str)
+            raise ValueError(f"y holds {unseen}, which are not among classes_={self.classes_.tolist()}.")
+        return np.searchsorted(self.classes_, given)
+
+    # ---- training ------------------------------------------------------------------------------------------
+
+    def _check_training_data(self, X, y, reset: bool):
+        if reset and self.__sklearn_is_fitted__():
+            for name in ("classes_", "class_prior_"):  # a new fit finds its own
+                self.__dict__.pop(name, None)
+        return super()._check_training_data(X, y, reset)
+
+    def _training_labels(self, X: np.ndarray, y) -> np.ndarray:
+        y = np.full(len(X), -1) if y is None else column_or_1d(y, warn=True)
+        check_consistent_length(X, y)
+        unknown = y == ("-1" if y.dtype.kind in "US" else -1)
+        if y.dtype.kind == "O":
+            unknown |= np.array([value is None for value in y.tolist()])
+        known = y[~unknown]
+        if len(known):
+            check_classification_targets(known)
+        if "classes_" not in vars(self):
+            self.classes_ = np.unique(known) if len(known) else np.zeros(1, dtype=int)
+        elif len(new := np.setdiff1d(known, self.classes_)):
+            raise ValueError(f"y has classes {new.tolist()} beside classes_={self.classes_.tolist()} of the first fit.")
+        labels = np.full(len(y), -1)
+        labels[~unknown] = np.searchsorted(self.classes_, known)
+        if len(self.classes_) == 1:
+            labels[:] = 0  # what else
+        if "class_prior_" not in vars(self):
+            counts = np.bincount(labels[labels >= 0], minlength=len(self.classes_)) + 1
+            self.class_prior_ = counts / counts.sum()
+        self._known_share = float(np.mean(labels >= 0))
+        return labels
+
+    def _build_network(self, X: np.ndarray, entropy: int) -> Network:
+        check_linear_code(self.network)
+        n_classes = len(self.classes_)
+        classifier = self._build_from_specification(X, n_classes, entropy)
+        recognition = self._build_from_specification(X, 2 * self.n_components * n_classes, entropy)
+        generator = self._build_from_specification(X, self.n_components + n_classes, entropy)
+        likelihood = Likelihood(self.loss, summarize(X).scale, recognition.n_members)
+        prior = torch.tensor(self.class_prior_, dtype=torch.float64, device="cpu")
+        return ConditionalNetwork(classifier, recognition, generator, likelihood, prior)
+
+    def _loss_unit(self, scale: float) -> float:
+        return 1.0  # nats, whatever the unit of X
+
+    def _make_objective(self, network: Network, X: np.ndarray, target: np.ndarray | None) -> Objective:
+        return ConditionalObjective(network, self.beta, self.classification_weight, self._known_share)

@@ -1,0 +1,130 @@
+"""The stacked autoencoder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass
+from numbers import Integral, Real
+from typing import ClassVar
+
+import numpy as np
+from sklearn.utils._param_validation import Interval, StrOptions
+from torch import Tensor
+
+from skae.contracts import Network, Objective
+from skae.corruptions import NAMES, make_corruption
+from skae.estimators.base import BaseAutoEncoder
+from skae.estimators.greedy import pretrain_layers
+from skae.networks import DenseNetwork
+from skae.networks.dense import StackNetwork
+from skae.objectives import LOSSES, ReconstructionObjective
+
+
+@dataclass(repr=False, eq=False)
+class StackedAutoEncoder(BaseAutoEncoder):
+    r"""Stacked autoencoder: each layer is first trained alone, then the whole is fine-tuned.
+
+    Let :math:`h_0 = x` and let :math:`h_l` be the output of layer :math:`l`. Greedily, from the input inwards, layer
+    :math:`l` with encoder :math:`f_l` and decoder :math:`g_l` minimises the mean of
+    :math:`\lVert h_{l-1} - g_l(f_l(h_{l-1})) \rVert^2`, the layers below being frozen [1]_. Then
+    :math:`x \to f_L(\cdots f_1(x))` and its mirror image are trained together. With ``corruption`` the input of each
+    layer, and X in fine-tuning, is corrupted and the clean one to be reconstructed: the stacked denoising autoencoder
+    [2]_.
+
+    It helps where gradients hardly reach the first layers: deep networks of saturating units, "sigmoid" above all. With
+    "relu" and "tanh" as many more passes over the whole network do as well or better.
+
+    Parameters
+    ----------
+    n_components : int, default=32
+        Width of the code.
+    tied_weights : bool, default=True
+        Whether the decoder's weights are the encoder's, transposed, as in the papers: half the parameters. Ignored
+        where ``network`` is given, which has its own.
+    corruption : {"gaussian", "masking", "salt_and_pepper", "swap"}, callable or None, default=None
+        Noise, as in `DenoisingAutoEncoder`; None for none. For layers above the first, columns are those of the codes
+        below; the standard deviation of "gaussian" keeps its proportion to their scale.
+    noise_level : float, default=0.2
+        Strength of the corruption: >= 0 for "gaussian", in [0, 1] for the others.
+    pretrain_max_iter : int, default=10
+        Epochs of pre-training a layer, >= 0, with the batch size, step size and weight decay of the training proper. 0
+        trains from random weights.
+    {shared_parameters}
+
+    Attributes
+    ----------
+    pretraining_loss_curves_ : list of list of float
+        Loss of each epoch of pre-training, for each layer: in ``loss`` for the first, squared error of the codes for
+        the others. Empty where ``pretrain_max_iter`` is 0.
+    {shared_attributes}
+
+    See Also
+    --------
+    StackedAutoEncoderClassifier : Fine-tuned to classify.
+
+    Notes
+    -----
+    ``network`` must be a `skae.networks.DenseNetwork` or None: others have no layers to train one by one.
+    Pre-training is part of `fit`; neither `partial_fit` nor a ``warm_start`` from a fitted network repeats it. Rows
+    that ``early_stopping`` holds out take no part in it. Dropout is for fine-tuning. The output of a mirrored "relu"
+    is left linear while its layer is trained alone, for a unit that is 0 for all rows would not come back. If
+    pre-training diverges or is interrupted, the estimator is left as it was.
+
+    References
+    ----------
+    .. [1] Y. Bengio, P. Lamblin, D. Popovici and H. Larochelle, "Greedy layer-wise training of deep
+       networks", NIPS 2006.
+    .. [2] P. Vincent, H. Larochelle, I. Lajoie, Y. Bengio and P.-A. Manzagol, "Stacked denoising autoencoders: learning
+       useful representations in a deep network with a local denoising criterion", JMLR 11, 2010.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skae import StackedAutoEncoder
+    >>> X = load_digits().data / 16
+    >>> stacked = StackedAutoEncoder(8, activation="sigmoid", pretrain_max_iter=2, max_iter=1, random_state=0).fit(X)
+    >>> [len(curve) for curve in stacked.pretraining_loss_curves_], stacked.n_iter_
+    ([2, 2, 2], 1)
+    """
+
+    _: KW_ONLY
+    tied_weights: bool = True
+    corruption: str | Callable | None = None
+    noise_level: float = 0.2
+    pretrain_max_iter: int = 10
+
+    _set_before_training: ClassVar[tuple[str, ...]] = (
+        *BaseAutoEncoder._set_before_training,
+        "pretraining_loss_curves_",
+    )
+    _parameter_constraints: ClassVar[dict] = {
+        **BaseAutoEncoder._parameter_constraints,
+        "network": [DenseNetwork, None],
+        "tied_weights": ["boolean"],
+        "corruption": [StrOptions(NAMES), callable, None],
+        "noise_level": [Interval(Real, 0, None, closed="left")],
+        "pretrain_max_iter": [Interval(Integral, 0, None, closed="left")],
+    }
+
+    def _default_network(self) -> DenseNetwork:
+        return DenseNetwork(self.hidden_layer_sizes, self.activation, tied_weights=self.tied_weights)
+
+    def _make_objective(self, network: Network, X: np.ndarray, target: np.ndarray | None) -> Objective:
+        device = next(network.parameters()).device
+        noise = None if self.corruption is None else make_corruption(self.corruption, self.noise_level, X, device)
+        return ReconstructionObjective(network, LOSSES[self.loss], noise)
+
+    def _pretrain(self, network: Network, X: np.ndarray, held_out: Tensor | None, entropy: int) -> None:
+        assert isinstance(network, StackNetwork)
+        self.pretraining_loss_curves_ = pretrain_layers(
+            network,
+            X,
+            held_out,
+            loss=LOSSES[self.loss],
+            corruption=self.corruption,
+            noise_level=self.noise_level,
+            schedule=self._schedule(len(X), one_pass=False),
+            max_iter=self.pretrain_max_iter,
+            entropy=entropy,
+            verbose=bool(self.verbose),
+        )

@@ -1,0 +1,154 @@
+"""The variational autoencoder."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+from numbers import Integral, Real
+from typing import ClassVar
+
+import numpy as np
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from skae.contracts import Network, Objective
+from skae.estimators.base import BaseAutoEncoder
+from skae.objectives.variational import (
+    Likelihood,
+    VariationalNetwork,
+    VariationalObjective,
+    check_linear_code,
+    normal_draws,
+)
+from skae.priors import draw_codes, normal
+from skae.training import summarize
+
+
+@dataclass(repr=False, eq=False)
+class VariationalAutoEncoder(BaseAutoEncoder):
+    r"""Variational autoencoder: a density of the rows, from which new ones can be drawn.
+
+    A row is thought to come from a code :math:`z`, drawn from the standard normal distribution, through the decoder's
+    :math:`p(x \mid z)`; the encoder gives the normal distribution :math:`q(z \mid x)` of the codes that a row may have
+    come from. Both maximise the evidence lower bound [1]_
+
+    .. math:: \log p(x) \ge E_{q(z \mid x)}[\log p(x \mid z)] - \beta \, KL(q(z \mid x) \,\|\, N(0, I))
+
+    at :math:`\beta = 1`. `transform` returns the mean of :math:`q(z \mid x)`.
+
+    ``loss`` names :math:`p(x \mid z)`: "binary_cross_entropy" is Bernoulli (values between 0 and 1 count as
+    probabilities), "squared_error" normal, "absolute_error" Laplace, "huber" in between. Their scale, one number
+    for all features and rows, is learnt with the network [3]_, so that the weight of the divergence depends on no unit.
+    All losses and scores are in nats, summed over the features.
+
+    Parameters
+    ----------
+    n_components : int, default=32
+        Width of the code.
+    beta : float, default=1.0
+        Weight of the divergence, >= 0. More than 1 makes a simpler code of features that vary independently [4]_, at
+        the cost of reconstruction.
+    bound : {"elbo", "importance_weighted"}, default="elbo"
+        What `score_samples` returns: the bound above, or the tighter one of Burda et al. [2]_, the logarithm of the
+        mean over ``n_draws`` codes of :math:`p(x, z) / q(z \mid x)`.
+    n_draws : int, default=16
+        Codes that `score_samples` draws for a row, evenly spread where it is a power of 2; each costs a pass through
+        the decoder.
+    {shared_parameters}
+
+    Attributes
+    ----------
+    {shared_attributes}
+
+    See Also
+    --------
+    ConditionalVariationalAutoEncoder : Knows of classes, and draws from a given one.
+    AdversarialAutoEncoder : Draws too, from any distribution of codes.
+
+    Notes
+    -----
+    The specification's encoder is built ``2 * n_components`` wide, for mean and log-variance, and its decoder
+    ``n_components``; a callable ``network`` is called with both widths. Halves that share weights cannot be
+    told apart so, and a ``code_activation`` would bound the log-variance: both raise a ValueError.
+
+    References
+    ----------
+    .. [1] Kingma, D. P. and Welling, M., "Auto-encoding variational Bayes", ICLR 2014.
+    .. [2] Burda, Y., Grosse, R. and Salakhutdinov, R., "Importance weighted autoencoders", ICLR 2016.
+    .. [3] Rybkin, O., Daniilidis, K. and Levine, S., "Simple and effective VAE training with calibrated decoders",
+       ICML 2021.
+    .. [4] Higgins, I., Matthey, L., Pal, A. et al., "beta-VAE: learning basic visual concepts with a constrained
+       variational framework", ICLR 2017.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skae import VariationalAutoEncoder
+    >>> X = load_digits().data / 16
+    >>> vae = VariationalAutoEncoder(8, loss="binary_cross_entropy", max_iter=10, random_state=0).fit(X)
+    >>> vae.sample(5).shape
+    (5, 64)
+    >>> bool(vae.score(X) > vae.score(X[:, ::-1]))  # nats: mirrored digits are less likely
+    True
+    """
+
+    _: KW_ONLY
+    beta: float = 1.0
+    bound: str = "elbo"
+    n_draws: int = 16
+
+    _parameter_constraints: ClassVar[dict] = {
+        **BaseAutoEncoder._parameter_constraints,
+        "beta": [Interval(Real, 0, None, closed="left")],
+        "bound": [StrOptions({"elbo", "importance_weighted"})],
+        "n_draws": [Interval(Integral, 1, None, closed="left")],
+    }
+
+    def score_samples(self, X):
+        """Return a lower bound on the log-density of each row, in nats.
+
+        The draws are the same for all rows and calls.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,), float64
+            Higher is more likely.
+        """
+        X = self._check_rows(X)
+        self._check_range("X", X)
+        noise = normal_draws(self.n_draws, self._n_components, self._entropy)
+        weighted = self.bound == "importance_weighted"
+        return self._apply(lambda network, x: network.log_density_bound(x, noise.to(x.device), weighted), X, np.float64)
+
+    def sample(self, n_samples=1):
+        """Draw rows, as the means of :math:`p(x \\mid z)` for codes :math:`z` from the standard normal distribution.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Number of rows.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features), float32
+            Rows; with an integer ``random_state`` the same at each call.
+        """
+        check_is_fitted(self)
+        return self.inverse_transform(draw_codes(normal, n_samples, self._n_components, self.random_state))
+
+    def _build_network(self, X: np.ndarray, entropy: int) -> Network:
+        check_linear_code(self.network)
+        recognition = self._build_from_specification(X, 2 * self.n_components, entropy)
+        generator = self._build_from_specification(X, self.n_components, entropy)
+        likelihood = Likelihood(self.loss, summarize(X).scale, recognition.n_members)
+        return VariationalNetwork(recognition, generator, likelihood, self.n_components)
+
+    def _loss_unit(self, scale: float) -> float:
+        return 1.0  # nats, whatever the unit of X
+
+    def _make_objective(self, network: Network, X: np.ndarray, target: np.ndarray | None) -> Objective:
+        return VariationalObjective(network, self.beta)

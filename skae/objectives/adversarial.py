@@ -1,0 +1,93 @@
+"""Reconstruct from codes that a discriminator cannot tell from those of a prior."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from skae.contracts import Batch, Loss, Network
+from skae.objectives.reconstruction import ReconstructionObjective
+from skae.priors import Prior, draw
+from skae.random import RandomStreams
+
+
+class AdversarialNetwork(Network):
+    """An autoencoder and the discriminator of its codes.
+
+    Parameters
+    ----------
+    autoencoder : Network
+        Encodes and decodes.
+    discriminator : nn.Module
+        From codes (K, B, n_components) to the logits (K, B, 1) of their being the prior's.
+    """
+
+    def __init__(self, autoencoder: Network, discriminator: nn.Module):
+        super().__init__()
+        self.autoencoder, self.discriminator = autoencoder, discriminator
+        self.n_members = autoencoder.n_members
+
+    def encode(self, x: Tensor, random: RandomStreams | None = None) -> Tensor:
+        """(K, B, n_features) -> (K, B, n_components)."""
+        return self.autoencoder.encode(x, random)
+
+    def decode(self, z: Tensor, random: RandomStreams | None = None) -> Tensor:
+        """(K, B, n_components) -> (K, B, n_features)."""
+        return self.autoencoder.decode(z, random)
+
+    @property
+    def encoder(self) -> nn.Module:  # type: ignore[override]
+        """The autoencoder's."""
+        return self.autoencoder.encoder
+
+    @property
+    def decoder(self) -> nn.Module:  # type: ignore[override]
+        """The autoencoder's."""
+        return self.autoencoder.decoder
+
+
+class AdversarialObjective(ReconstructionObjective):
+    """Mean distance between output and target; in training the encoder also deceives the discriminator.
+
+    Parameters
+    ----------
+    network : AdversarialNetwork
+        The network to train.
+    loss : Loss
+        The distance.
+    prior : Prior
+        What codes should be distributed like.
+    weight : float
+        Weight of the deception, in nats, beside the distance in its ``unit``.
+    """
+
+    network: AdversarialNetwork
+
+    def __init__(self, network: AdversarialNetwork, loss: Loss, prior: Prior, weight: float):
+        super().__init__(network, loss)
+        self.prior, self.weight = prior, weight
+
+    def parameter_groups(self) -> list:
+        """One optimizer for the autoencoder, one of shorter memory for the discriminator, whose target moves.
+
+        Measured on MNIST: with Adam's own memory of 10 steps, codes circle the prior at 7 times the distance.
+        """
+        discriminator = {"params": list(self.network.discriminator.parameters()), "betas": (0.5, 0.999)}
+        return [list(self.network.autoencoder.parameters()), [discriminator]]
+
+    def step(self, batch: Batch, random: RandomStreams, optimizers: list) -> Tensor:
+        """Train the discriminator, then the autoencoder against it; return the reconstruction losses, (K,)."""
+        network, discriminator = self.network, self.network.discriminator
+        for optimizer in optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        z = network.encode(batch.x, random)  # (K, B, n_components)
+        of_prior = draw(self.prior, z.shape[1], z.shape[2], random)
+        deceived = F.softplus(discriminator(z.detach())) + F.softplus(-discriminator(of_prior))  # (K, B, 1)
+        deceived.mean((1, 2)).sum().backward()
+        optimizers[1].step()
+
+        losses = self.loss.elementwise(network.decode(z, random), batch.target).mean((1, 2))  # (K,)
+        detected = F.softplus(-discriminator(z)).mean((1, 2))
+        (losses / self.unit + self.weight * detected).sum().backward()
+        optimizers[0].step()  # the discriminator's gradients of this pass are dropped at the next
+        return losses.detach()

@@ -1,0 +1,270 @@
+"""A lower bound on the logarithm of the density of the rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from skae.contracts import Batch, Network
+from skae.objectives.losses import LOSSES
+from skae.objectives.reconstruction import ReconstructionObjective
+from skae.random import RandomStreams, derived_seeds
+
+LOG_VARIANCE_BOUNDS = (-20.0, 20.0)  # so that a row far from all others does not overflow float32
+
+
+class Family(NamedTuple):
+    """Densities exp(-d / s) / Z(s) of one value, whose distance from the network's output is d."""
+
+    log_normalizer: Callable[[Tensor], Tensor]  # s -> log Z(s)
+    mean_distance: Callable[[Tensor], Tensor]  # s -> E[d]
+
+
+def _huber_parts(s: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the shares of Z(s) that lie within 1 of the centre and beyond."""
+    return (2 * math.pi * s).sqrt() * torch.erf((2 * s).rsqrt()), 2 * s * (-0.5 / s).exp()
+
+
+def _huber_log_normalizer(s: Tensor) -> Tensor:
+    inner, outer = _huber_parts(s)
+    return (inner + outer).log()
+
+
+def _huber_mean_distance(s: Tensor) -> Tensor:
+    inner, outer = _huber_parts(s)
+    return s * (inner / 2 + outer) / (inner + outer)
+
+
+FAMILIES = {
+    "squared_error": Family(lambda s: 0.5 * (math.pi * s).log(), lambda s: s / 2),  # normal, of variance s / 2
+    "absolute_error": Family(lambda s: (2 * s).log(), lambda s: s),  # Laplace
+    "huber": Family(_huber_log_normalizer, _huber_mean_distance),
+    # "binary_cross_entropy" is Bernoulli's own logarithm: s and Z(s) are 1
+}
+
+
+class Likelihood(nn.Module):
+    """The density of a row around the network's output: of each loss's family, with one learnt scale a member.
+
+    Parameters
+    ----------
+    loss : str
+        Name of the distance d.
+    unit : float
+        Scale of the rows, where the search for s begins. It ends above a thousandth of it: the density of rows that
+        are reconstructed exactly has no upper bound.
+    n_members : int
+        Number of members, K.
+    """
+
+    log_scale: Tensor  # log s, (K,)
+
+    def __init__(self, loss: str, unit: float, n_members: int):
+        super().__init__()
+        self.loss = loss
+        self.lowest, first = 0.0, 0.0
+        if loss in FAMILIES:
+            distances = LOSSES[loss].elementwise(
+                torch.tensor([unit / 1000, unit], dtype=torch.float64, device="cpu"),
+                torch.zeros(2, dtype=torch.float64, device="cpu"),
+            )
+            self.lowest, first = distances.clamp(1e-30, 1e30).log().tolist()
+        self.register_buffer("log_scale", torch.full((n_members,), first, dtype=torch.float32))
+
+    def distances(self, raw: Tensor, target: Tensor) -> Tensor:
+        """Return the distance of each output to its row, sum over the features, (K, ..., n_features) -> (K, ...)."""
+        return LOSSES[self.loss].elementwise(raw, target.expand_as(raw)).sum(-1)
+
+    def negative_log(self, distances: Tensor, n_features: int) -> Tensor:
+        """Return minus the logarithm of the density of rows at these distances, in nats, (K, ...)."""
+        if self.loss not in FAMILIES:
+            return distances
+        s = self.log_scale.exp().view(-1, *[1] * (distances.ndim - 1))
+        return distances / s + n_features * FAMILIES[self.loss].log_normalizer(s)
+
+    @torch.no_grad()
+    def follow(self, distances: Tensor, n_features: int) -> None:
+        """Move the scale a tenth of the way to its maximum likelihood for rows at these distances, (K, B).
+
+        There the distance that it predicts is the one seen. Unlike an optimizer's step, this knows no unit.
+        """
+        if self.loss in FAMILIES:
+            seen = distances.mean(1) / n_features
+            ratio = seen.clamp(min=1e-30) / FAMILIES[self.loss].mean_distance(self.log_scale.exp())
+            self.log_scale.add_(ratio.log(), alpha=0.1).clamp_(min=self.lowest)
+
+
+class VariationalNetwork(Network):
+    """A code that is a normal distribution for each row.
+
+    Parameters
+    ----------
+    recognition : Network
+        Its encoder gives mean and log-variance of the code, 2 * n_components numbers a row.
+    generator : Network
+        Its decoder takes n_components numbers.
+    likelihood : Likelihood
+        The density around the decoder's output.
+    n_components : int
+        Width of the code.
+    """
+
+    def __init__(self, recognition: Network, generator: Network, likelihood: Likelihood, n_components: int):
+        super().__init__()
+        self.recognition, self.generator = keep_encoder(recognition), keep_decoder(generator)
+        self.likelihood = likelihood
+        self.n_components, self.n_members = n_components, recognition.n_members
+
+    def posterior(self, x: Tensor, random: RandomStreams | None = None) -> tuple[Tensor, Tensor]:
+        """Return mean and log-variance of each row's code, (K, B, n_components) both."""
+        mean, log_variance = self.recognition.encode(x, random).chunk(2, -1)
+        return mean, log_variance.clamp(*LOG_VARIANCE_BOUNDS)
+
+    def encode(self, x: Tensor, random: RandomStreams | None = None) -> Tensor:
+        """Return the mean of each row's code, (K, B, n_components)."""
+        return self.posterior(x, random)[0]
+
+    def decode(self, z: Tensor, random: RandomStreams | None = None) -> Tensor:
+        """(K, B, n_components) -> (K, B, n_features)."""
+        return self.generator.decode(z, random)
+
+    def log_density_bound(self, x: Tensor, noise: Tensor, importance_weighted: bool) -> Tensor:
+        """Return a lower bound on the log-density of each row, in nats, (K, B)."""
+
+        def log_likelihood(z: Tensor) -> Tensor:
+            return -self.likelihood.negative_log(self.likelihood.distances(self.decode(z), x), x.shape[-1])
+
+        return log_density_bound(*self.posterior(x), log_likelihood, noise, importance_weighted)
+
+    @property
+    def encoder(self) -> nn.Module:  # type: ignore[override]
+        """From rows to the means of their codes."""
+        return nn.Sequential(self.recognition.encoder, FirstColumns(self.n_components))
+
+    @property
+    def decoder(self) -> nn.Module:  # type: ignore[override]
+        """From codes to rows."""
+        return self.generator.decoder
+
+
+class FirstColumns(nn.Module):
+    """Keep the first columns."""
+
+    def __init__(self, n: int):
+        super().__init__()
+        self.n = n
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., m) -> (..., n)."""
+        return x[..., : self.n]
+
+
+def keep_encoder(network: Network) -> Network:
+    """Drop the decoder."""
+    network.decoder = nn.Identity()
+    return network
+
+
+def keep_decoder(network: Network) -> Network:
+    """Drop the encoder; raise a ValueError where it shares weights with the decoder."""
+    if {*network.encoder.parameters()} & {*network.decoder.parameters()}:
+        raise ValueError(
+            "network shares weights between encoder and decoder. Here one is wider than the other: set "
+            "tied_weights=False."
+        )
+    network.encoder = nn.Identity()
+    return network
+
+
+def check_linear_code(specification) -> None:
+    """Raise a ValueError where the encoder's output, mean and log-variance of a code, would be bounded."""
+    if getattr(specification, "code_activation", "identity") != "identity":
+        raise ValueError(
+            f"code_activation={specification.code_activation!r} of network must be 'identity': it would bound the "
+            "mean and the log-variance of the code."
+        )
+
+
+SCORING = 3  # key of the random stream of `normal_draws`, beside those of a fit
+
+
+def normal_draws(n_draws: int, n_components: int, entropy: int) -> Tensor:
+    """Return standard normal numbers, (n_draws, n_components), that are spread more evenly than independent ones.
+
+    Points of a scrambled Sobol sequence, on the CPU: means over them are as right on average, and vary less [1]_.
+
+    References
+    ----------
+    .. [1] Buchholz, A., Wenzel, F. and Mandt, S., "Quasi-Monte Carlo variational inference", ICML 2018.
+    """
+    with torch.device("cpu"):
+        sobol = torch.quasirandom.SobolEngine(n_components, scramble=True, seed=derived_seeds(entropy, SCORING)[0])
+    uniform = sobol.draw(n_draws, dtype=torch.float64)
+    return torch.special.ndtri(uniform.clamp(1e-9, 1 - 1e-9)).float()
+
+
+def kl_to_standard_normal(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """Return KL(N(mean, diag variance) || N(0, 1)) in nats, (..., n_components) -> (...)."""
+    return 0.5 * (mean.square() + log_variance.exp() - log_variance - 1).sum(-1)
+
+
+class VariationalObjective(ReconstructionObjective):
+    """Minus the evidence lower bound of each row, in nats, from one draw of its code.
+
+    Parameters
+    ----------
+    network : VariationalNetwork
+        The network to train.
+    beta : float
+        Weight of the divergence between the code's distribution and the standard normal one.
+    """
+
+    network: VariationalNetwork
+
+    def __init__(self, network: VariationalNetwork, beta: float):
+        super().__init__(network, LOSSES[network.likelihood.loss])
+        self.beta = beta
+
+    def row_losses(self, batch: Batch, random: RandomStreams) -> Tensor:
+        """Return the loss of each row, (K, B)."""
+        network, likelihood, n_features = self.network, self.network.likelihood, batch.target.shape[-1]
+        mean, log_variance = network.posterior(batch.x, random)
+        z = mean + (0.5 * log_variance).exp() * random.normal(*mean.shape[1:])
+        distances = likelihood.distances(network.decode(z, random), batch.target)
+        losses = likelihood.negative_log(distances, n_features) + self.beta * kl_to_standard_normal(mean, log_variance)
+        if network.training:
+            likelihood.follow(distances, n_features)
+        return losses
+
+
+def log_density_bound(
+    mean: Tensor, log_variance: Tensor, log_likelihood: Callable[[Tensor], Tensor], noise: Tensor, weighted: bool
+) -> Tensor:
+    """Return a lower bound on the log-density of rows, in nats, (...).
+
+    Parameters
+    ----------
+    mean, log_variance : Tensor of shape (..., n_components)
+        The distributions of the rows' codes.
+    log_likelihood : callable
+        From codes (..., n_components) to the log-densities (...) of their rows, given these codes.
+    noise : Tensor of shape (n_draws, n_components)
+        Standard normal numbers, the same for every row, so that a row's bound does not depend on its neighbours.
+    weighted : bool
+        Whether the draws' densities are averaged (Burda et al. 2016), or their logarithms.
+    """
+    bounds = []
+    for draw in noise:
+        z = mean + (0.5 * log_variance).exp() * draw
+        bound = log_likelihood(z)
+        if weighted:  # log p(z) - log q(z|x), in which the constants cancel
+            bound = bound + 0.5 * (draw.square() + log_variance - z.square()).sum(-1)
+        bounds.append(bound)
+    stacked = torch.stack(bounds)  # (n_draws, ...)
+    if weighted:
+        return stacked.logsumexp(0) - math.log(len(noise))
+    return stacked.mean(0) - kl_to_standard_normal(mean, log_variance)

@@ -1,0 +1,109 @@
+"""Distributions of codes, from which new rows are drawn.
+
+A prior maps the number of codes, their width and a `torch.Generator` to codes, (n, n_components), on the generator's
+device.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from numbers import Integral
+
+import numpy as np
+import torch
+from sklearn.utils._param_validation import Interval, validate_parameter_constraints
+from torch import Tensor
+
+from skae.random import RandomStreams, derived_seeds, entropy_from
+
+Prior = Callable[[int, int, torch.Generator], Tensor]
+
+SAMPLING = 4  # key of the random streams of `draw_codes`, beside those of a fit
+
+
+def normal(n: int, n_components: int, generator: torch.Generator) -> Tensor:
+    """Draw from the standard normal distribution, (n, n_components)."""
+    return torch.randn(n, n_components, generator=generator, device=generator.device, dtype=torch.float32)
+
+
+def uniform(n: int, n_components: int, generator: torch.Generator) -> Tensor:
+    """Draw uniformly from [-1, 1], (n, n_components)."""
+    return 2 * torch.rand(n, n_components, generator=generator, device=generator.device, dtype=torch.float32) - 1
+
+
+def gaussian_mixture(n: int, n_components: int, generator: torch.Generator) -> Tensor:
+    """Draw from ten normal distributions around a circle of radius 2, in the first two components.
+
+    Each is long (0.5) along the radius and narrow (0.15) across. Further components are standard normal.
+    """
+    z = normal(n, n_components, generator)
+    which = torch.randint(10, (n,), generator=generator, device=generator.device)
+    return _from_polar(z, 2 + 0.5 * z[:, 0], 0.15 * z[:, 1], which * (math.pi / 5))
+
+
+def swiss_roll(n: int, n_components: int, generator: torch.Generator) -> Tensor:
+    """Draw from a spiral of one and a half turns, out to radius 2, in the first two components.
+
+    Further components are standard normal.
+    """
+    z = normal(n, n_components, generator)
+    share = torch.rand(n, generator=generator, device=generator.device, dtype=torch.float32)
+    share = (1 / 9 + 8 / 9 * share).sqrt()  # of the largest radius: as dense at the rim as within
+    return _from_polar(z, 2 * share, 0.05 * z[:, 1], 4.5 * math.pi * share)
+
+
+def _from_polar(z: Tensor, along: Tensor, across: Tensor, angle: Tensor) -> Tensor:
+    """Put points of the plane, turned by their angle, in the place of the first two components."""
+    cos, sin = angle.cos(), angle.sin()
+    plane = torch.stack([along * cos - across * sin, along * sin + across * cos], 1)
+    return torch.cat([plane, z[:, 2:]], 1)
+
+
+PRIORS: dict[str, Prior] = {
+    "normal": normal,
+    "uniform": uniform,
+    "gaussian_mixture": gaussian_mixture,
+    "swiss_roll": swiss_roll,
+}
+
+
+def make_prior(prior: str | Prior, n_components: int) -> Prior:
+    """Return the prior that an estimator's parameter stands for.
+
+    Raises
+    ------
+    ValueError
+        If codes of this width cannot be drawn from it.
+    """
+    if isinstance(prior, str):
+        if prior in {"gaussian_mixture", "swiss_roll"} and n_components < 2:
+            raise ValueError(f"prior={prior!r} lies in a plane: n_components={n_components} must be 2 or more.")
+        return PRIORS[prior]
+    codes = prior(3, n_components, torch.Generator("cpu").manual_seed(0))
+    if not isinstance(codes, Tensor) or codes.shape != (3, n_components) or not codes.is_floating_point():
+        got = f"{codes.dtype} of shape {tuple(codes.shape)}" if isinstance(codes, Tensor) else type(codes).__name__
+        raise ValueError(
+            f"prior(3, {n_components}, generator) must return a tensor of floats of shape (3, {n_components}), got {got}."
+        )
+    return prior
+
+
+def draw(prior: Prior, n: int, n_components: int, random: RandomStreams) -> Tensor:
+    """Draw codes for each member, (K, n, n_components)."""
+    return torch.stack([prior(n, n_components, generator) for generator in random.generators]).float()
+
+
+def draw_codes(prior: Prior, n_samples: int, n_components: int, random_state) -> np.ndarray:
+    """Return codes drawn on the CPU, the same at each call where ``random_state`` is an integer.
+
+    Raises
+    ------
+    ValueError
+        If ``n_samples`` is not a positive integer.
+    """
+    constraints = {"n_samples": [Interval(Integral, 1, None, closed="left")]}
+    validate_parameter_constraints(constraints, {"n_samples": n_samples}, caller_name="sample")
+    random = RandomStreams(derived_seeds(entropy_from(random_state), SAMPLING), "cpu")
+    with torch.inference_mode(False), torch.device("cpu"):
+        return draw(prior, n_samples, n_components, random)[0].numpy()

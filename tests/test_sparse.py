@@ -1,0 +1,112 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from skae import AutoEncoderTransformer
+from skae.contracts import Batch, RowSummary
+from skae.estimators.sparse import SparseAutoEncoder
+from skae.networks import DenseNetwork
+from skae.objectives import LOSSES
+from skae.objectives.sparse import SparseObjective, kl_divergence
+from skae.random import RandomStreams
+
+
+def quick(n_components=16, **parameters):
+    return SparseAutoEncoder(
+        n_components, **{"hidden_layer_sizes": (32,), "max_iter": 10, "random_state": 0, "device": "cpu", **parameters}
+    )
+
+
+def test_divergence_is_that_of_two_coins():
+    rate = torch.rand(3, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 0.98 + 0.01
+    coin = torch.distributions.Bernoulli
+    expected = torch.distributions.kl_divergence(coin(torch.full_like(rate, 0.05)), coin(rate))
+    torch.testing.assert_close(kl_divergence(0.05, rate), expected)
+    assert kl_divergence(0.05, torch.tensor([0.0, 1.0])).isfinite().all()
+
+
+@pytest.mark.parametrize("target_rate", [None, 0.1])
+def test_loss_is_error_plus_penalty(target_rate):
+    rows = RowSummary(torch.zeros(6), 1.0)
+    network = DenseNetwork((4,), code_activation="sigmoid").build(rows, 3, RandomStreams([0, 1]), logits=False)
+    x = torch.randn(2, 5, 6, generator=torch.Generator().manual_seed(0))
+    loss, no_noise = LOSSES["squared_error"], RandomStreams([0, 1])
+    got = SparseObjective(network, loss, 0.7, target_rate).row_losses(Batch(x, x), no_noise).mean(1)
+    for member in range(2):  # each has a rate of its own
+        code = network.encode(x)[member].detach().double().numpy()
+        rate = code.mean(0)
+        if target_rate is None:
+            penalty = np.abs(code).mean()
+        else:
+            penalty = np.mean(0.1 * np.log(0.1 / rate) + 0.9 * np.log(0.9 / (1 - rate)))
+        error = (network(x)[member] - x[member]).square().mean()
+        assert got[member].item() == pytest.approx(error.item() + 0.7 * penalty, rel=1e-5)
+
+
+def test_l1_shrinks_the_code_and_switches_units_off(digits):
+    plain = quick(sparsity_weight=0).fit(digits)
+    sparse = quick(sparsity_weight=0.03).fit(digits)
+    # tied weights: the decoder cannot make up for a smaller code
+    network = DenseNetwork((), code_activation="relu", tied_weights=True)
+    tied_plain = quick(64, network=network, sparsity_weight=0).fit(digits)
+    tied_sparse = quick(64, network=network, sparsity_weight=0.05).fit(digits)
+    assert sparse.transform(digits).min() == 0
+    assert sparse.transform(digits).mean() < 0.3 * plain.transform(digits).mean()
+    assert np.mean(tied_sparse.transform(digits) > 0) < 0.7 * np.mean(tied_plain.transform(digits) > 0)
+    assert tied_sparse.score(digits) > 2 * tied_plain.score(digits) - 0.02
+
+
+def test_kl_brings_each_unit_to_its_rate(digits):
+    rates = quick(sparsity="kl", sparsity_weight=1, target_rate=0.2, max_iter=20).fit(digits).transform(digits).mean(0)
+    free = quick(sparsity="kl", sparsity_weight=0, max_iter=20).fit(digits).transform(digits).mean(0)
+    np.testing.assert_allclose(rates, 0.2, atol=0.04)
+    assert np.abs(free - 0.2).max() > 0.2
+
+
+def test_without_weight_it_is_the_plain_autoencoder(digits):
+    network = DenseNetwork((32,), code_activation="relu")
+    plain = AutoEncoderTransformer(16, network=network, max_iter=3, random_state=0).fit(digits)
+    assert np.array_equal(quick(sparsity_weight=0, max_iter=3).fit(digits).transform(digits), plain.transform(digits))
+
+
+def test_scores_leave_the_penalty_out(digits):
+    fitted = quick(sparsity_weight=1.0, early_stopping=True, max_iter=3).fit(digits)
+    assert -fitted.score(digits) == pytest.approx(np.mean((fitted.reconstruct(digits) - digits) ** 2), rel=1e-4)
+    assert min(fitted.validation_loss_curve_) > -fitted.score(digits)
+
+
+@pytest.mark.parametrize("sparsity", ["l1", "kl"])
+def test_the_same_random_state_gives_the_same_codes(sparsity, digits):
+    first, second = (quick(sparsity=sparsity, max_iter=2).fit(digits).transform(digits) for _ in range(2))
+    assert np.array_equal(first, second)
+
+
+def own_network(code):
+    return lambda n, k: (nn.Sequential(nn.Linear(n, k), code), nn.Linear(k, n))
+
+
+def test_kl_takes_any_code_that_is_a_rate(digits):
+    fitted = quick(sparsity="kl", network=own_network(nn.Sigmoid()), max_iter=2).fit(digits)
+    assert 0 <= fitted.transform(digits).min() <= fitted.transform(digits).max() <= 1
+
+
+@pytest.mark.parametrize("network", [DenseNetwork((8,)), DenseNetwork(code_activation="relu"), own_network(nn.Tanh())])
+def test_kl_refuses_a_code_that_is_not(network, digits, monkeypatch):
+    monkeypatch.setattr("skae.estimators.base.train", lambda *args, **kwargs: pytest.fail("training began"))
+    with pytest.raises(ValueError, match=r"sparsity='kl' takes the code for rates.*sigmoid.*sparsity='l1'"):
+        quick(sparsity="kl", network=network).fit(digits)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "name"),
+    [
+        ({"sparsity": "l2"}, "sparsity"),
+        ({"sparsity_weight": -1.0}, "sparsity_weight"),
+        ({"target_rate": 0.0}, "target_rate"),
+        ({"target_rate": 1.0}, "target_rate"),
+    ],
+)
+def test_bad_parameters(parameters, name, digits):
+    with pytest.raises(ValueError, match=f"'{name}' parameter of SparseAutoEncoder must be"):
+        quick(**parameters).fit(digits)
