@@ -1,7 +1,7 @@
 """The classic tutorials' systems, each trained on real data, each with its figure beside the tutorial's.
 
-Run: python benchmarks/tutorials.py [--quick] [name ...]. The full run takes about an hour on two cores; --quick trains on a tenth of the
-rows, which shows that everything works and not what it can reach.
+Run: python benchmarks/tutorials.py [--quick] [name ...]. --quick trains on a tenth of the rows, which shows that
+everything works and not what it can reach.
 """
 
 from __future__ import annotations
@@ -113,9 +113,9 @@ def denoising_convolutional(quick):
     def corrupt(x, generator):
         return (x + 0.5 * torch.randn(x.shape, generator=generator, device=x.device)).clamp(0, 1)
 
-    denoiser = DenoisingAutoEncoder(
-        128, network=ConvNetwork(), loss="binary_cross_entropy", corruption=corrupt, max_iter=5, random_state=0
-    ).fit(data.X_train)
+    denoiser = DenoisingAutoEncoder(128, network=ConvNetwork(), corruption=corrupt, max_iter=8, random_state=0).fit(
+        data.X_train
+    )
     cleaned = {
         "skae": denoiser.predict(noisy),
         "median filter 3x3": median_filter(noisy.reshape(-1, 28, 28), (1, 3, 3)).reshape(-1, 784),

@@ -91,8 +91,11 @@ class Objective(Protocol):
     ``step``. Its gradients are divided by ``unit``, the size of the loss, lest Adam's epsilon swallow small ones.
     """
 
-    network: Network
     unit: float
+
+    @property
+    def network(self) -> Network:
+        """The network whose weights are kept and restored."""
 
     def parameter_groups(self) -> list[list[nn.Parameter]]:
         """One list of parameters an optimizer."""

@@ -3,9 +3,9 @@
 import re
 
 import numpy as np
-from conftest import ROOT
 from sklearn.utils.estimator_checks import check_estimator
 
+from conftest import ROOT
 from skae import AutoEncoderTransformer
 
 
