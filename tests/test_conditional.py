@@ -27,7 +27,15 @@ PRIOR = torch.tensor([0.5, 0.3, 0.2])
 
 def quick(n_components=2, **parameters):
     return ConditionalVariationalAutoEncoder(
-        n_components, **{"hidden_layer_sizes": (16,), "max_iter": 10, "batch_size": 64, "random_state": 0, "device": "cpu", **parameters}
+        n_components,
+        **{
+            "hidden_layer_sizes": (16,),
+            "max_iter": 10,
+            "batch_size": 64,
+            "random_state": 0,
+            "device": "cpu",
+            **parameters,
+        },
     )
 
 
@@ -100,9 +108,7 @@ def test_rows_of_unknown_class_teach_the_classifier():
 
 def test_members_are_the_same_alone_and_together():
     x, labels = torch.randn(2, 6, 4, generator=torch.Generator().manual_seed(1)), torch.tensor([[0, 1, -1] * 2] * 2)
-    losses = ConditionalObjective(make_network(2), 1.0, 0.1, 0.5).row_losses(
-        Batch(x, x, labels), RandomStreams([5, 6])
-    )
+    losses = ConditionalObjective(make_network(2), 1.0, 0.1, 0.5).row_losses(Batch(x, x, labels), RandomStreams([5, 6]))
     loss = ConditionalObjective(make_network(1), 1.0, 0.1, 0.5).row_losses(
         Batch(x[:1], x[:1], labels[:1]), RandomStreams([5])
     )
@@ -156,7 +162,9 @@ def test_codes_do_not_tell_the_class_which_comes_back_through_y(clusters):
     assert LogisticRegression().fit(Z, y).score(Z, y) < 0.7
     X_hat = cvae.reconstruct(X)
     np.testing.assert_allclose(cvae.inverse_transform(Z, cvae.predict(X)), X_hat, rtol=1e-5, atol=1e-5)
-    means = [prior * cvae.inverse_transform(Z, name) for name, prior in zip(cvae.classes_, cvae.class_prior_, strict=True)]
+    means = [
+        prior * cvae.inverse_transform(Z, name) for name, prior in zip(cvae.classes_, cvae.class_prior_, strict=True)
+    ]
     np.testing.assert_allclose(cvae.inverse_transform(Z), np.sum(means, 0), rtol=1e-5, atol=1e-5)
     assert np.mean((X_hat - X) ** 2) < 0.1 * np.mean((cvae.inverse_transform(Z) - X) ** 2)
     as_elm = cvae.inverse_transform(Z, "elm")

@@ -272,7 +272,10 @@ def test_any_network(network, plane):
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"network": DenseNetwork((8,), tied_weights=True)}, "shares weights between encoder and decoder.*tied_weights"),
+        (
+            {"network": DenseNetwork((8,), tied_weights=True)},
+            "shares weights between encoder and decoder.*tied_weights",
+        ),
         ({"network": DenseNetwork((8,), code_activation="relu")}, "code_activation='relu' of network must be"),
         ({"beta": -1.0}, "'beta' parameter of VariationalAutoEncoder"),
         ({"bound": "iwae"}, "'bound' parameter of VariationalAutoEncoder"),

@@ -47,7 +47,7 @@ class ConditionalVariationalAutoEncoder(BaseAutoEncoder):
         Width of the code.
     beta : float, default=1.0
         Weight of the divergence, >= 0.
-    classification_weight : float, default=0.1
+    classification_weight : float, default=10.0
         Weight of the classifier's log-loss, mean over the rows of known class, >= 0, beside the bound, mean over all
         rows: alpha in [1]_.
     bound : {"elbo", "importance_weighted"}, default="elbo"
@@ -106,7 +106,7 @@ class ConditionalVariationalAutoEncoder(BaseAutoEncoder):
 
     _: KW_ONLY
     beta: float = 1.0
-    classification_weight: float = 0.1
+    classification_weight: float = 10.0
     bound: str = "elbo"
     n_draws: int = 4
 

@@ -78,7 +78,9 @@ class StackedAutoEncoderClassifier(ClassifierMixin, BaseAutoEncoder):
     --------
     StackedAutoEncoder : Fine-tuned to reconstruct.
 
-    Notes ----- ``loss`` is that of pre-training; `transform` gives the code as fine-tuned to classify, which has no
+    Notes
+    -----
+    ``loss`` is that of pre-training; `transform` gives the code as fine-tuned to classify, which has no
     decoder any more: `reconstruct`, `inverse_transform` and `score_samples` are not available and `score` is the
     accuracy.
 

@@ -24,7 +24,7 @@ from skae.estimators import BaseAutoEncoder, DenoisingAutoEncoder
 from skae.outliers.cache import cache_key
 from skae.outliers.threshold import parse_rule
 
-AUTO_RULES = {True: "mean+3*std", False: "median+10*mad"}  # by novelty
+AUTO_RULES = {True: "mean+3*std", False: "median+5*mad"}  # by novelty
 
 
 @dataclass(repr=False, eq=False)
@@ -49,7 +49,7 @@ class AutoEncoderOutlierDetector(OutlierMixin, CallbackSupportMixin, BaseEstimat
         "mean", "median", "2*median". "auto" follows ``contamination``.
     contamination : float in (0, 0.5] or "auto", default="auto"
         Share of the training rows to call outliers; sets the threshold to that quantile of their errors. "auto"
-        is the rule "mean+3*std" with ``novelty``, else "median+10*mad", which outliers in the training rows
+        is the rule "mean+3*std" with ``novelty``, else "median+5*mad", which outliers in the training rows
         cannot drag along.
     memory : str, joblib.Memory or None, default=None
         Cache of trained autoencoders, as in `sklearn.pipeline.Pipeline`: with it, a search over ``threshold`` or
