@@ -84,7 +84,8 @@ def make_prior(prior: str | Prior, n_components: int) -> Prior:
     if not isinstance(codes, Tensor) or codes.shape != (3, n_components) or not codes.is_floating_point():
         got = f"{codes.dtype} of shape {tuple(codes.shape)}" if isinstance(codes, Tensor) else type(codes).__name__
         raise ValueError(
-            f"prior(3, {n_components}, generator) must return a tensor of floats of shape (3, {n_components}), got {got}."
+            f"prior(3, {n_components}, generator) must return a tensor of floats of shape (3, {n_components}), got "
+            f"{got}."
         )
     return prior
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from numbers import Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -116,6 +116,8 @@ class AdversarialAutoEncoder(BaseAutoEncoder):
             discriminator = DenseNetwork(self.discriminator_layer_sizes).build(codes, 1, random, logits=True).encoder
         return AdversarialNetwork(self._build_from_specification(X, self.n_components, entropy), discriminator)
 
-    def _make_objective(self, network: Network, X: np.ndarray, target: np.ndarray | None) -> Objective:
+    def _make_objective(self, network: Any, X: np.ndarray, target: np.ndarray | None) -> Objective:
         prior = make_prior(self.prior, self.n_components)
-        return AdversarialObjective(network, LOSSES[self.loss], prior, self.adversarial_weight)
+        return AdversarialObjective(
+            cast(AdversarialNetwork, network), LOSSES[self.loss], prior, self.adversarial_weight
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from scipy.special import softmax
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted, column_or_1d
+from torch import Tensor
 
 from skae.contracts import Network, Objective
 from skae.estimators.base import BaseAutoEncoder
@@ -177,7 +178,8 @@ class ConditionalVariationalAutoEncoder(BaseAutoEncoder):
             In the order of ``classes_``.
         """
         X = self._check_rows(X)
-        return softmax(self._apply(lambda network, x: network.class_logits(x), X, np.float64), axis=1)
+        logits = self._apply(lambda network, x: cast(ConditionalNetwork, network).class_logits(x), X, np.float64)
+        return softmax(logits, axis=1)
 
     def predict(self, X):
         """Return the most probable class of each row.
@@ -257,12 +259,16 @@ class ConditionalVariationalAutoEncoder(BaseAutoEncoder):
         self._check_range("X", X)
         noise = normal_draws(self.n_draws, self._n_components, self._entropy)
         weighted = self.bound == "importance_weighted"
-        return self._apply(lambda network, x: network.log_density_bound(x, noise.to(x.device), weighted), X, np.float64)
+
+        def bounds(network: Network, x: Tensor) -> Tensor:
+            return cast(ConditionalNetwork, network).log_density_bound(x, noise.to(x.device), weighted)
+
+        return self._apply(bounds, X, np.float64)
 
     def sample(self, n_samples=1, y=None):
-        """Draw rows and their classes.
+        r"""Draw rows and their classes.
 
-        Rows are the means of :math:`p(x \\mid y, z)` for codes :math:`z` from the standard normal distribution.
+        Rows are the means of :math:`p(x \mid y, z)` for codes :math:`z` from the standard normal distribution.
 
         Parameters
         ----------
@@ -348,5 +354,6 @@ class ConditionalVariationalAutoEncoder(BaseAutoEncoder):
     def _loss_unit(self, scale: float) -> float:
         return 1.0  # nats, whatever the unit of X
 
-    def _make_objective(self, network: Network, X: np.ndarray, target: np.ndarray | None) -> Objective:
-        return ConditionalObjective(network, self.beta, self.classification_weight, self._known_share)
+    def _make_objective(self, network: Any, X: np.ndarray, target: np.ndarray | None) -> Objective:
+        conditional = cast(ConditionalNetwork, network)
+        return ConditionalObjective(conditional, self.beta, self.classification_weight, self._known_share)

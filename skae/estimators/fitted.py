@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -127,7 +128,7 @@ class FittedAutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         check_is_fitted(self)
         return validate_data(self, X, reset=False, dtype=FLOATS)
 
-    def _apply(self, function: Callable[[Network, Tensor], Tensor], X: np.ndarray, dtype) -> np.ndarray:
+    def _apply(self, function: Callable[[Any, Tensor], Tensor], X: np.ndarray, dtype) -> np.ndarray:
         device = device_for_scoring(self.device)
         network = self._network.eval()
         if next(network.parameters()).device != device:

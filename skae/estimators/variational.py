@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
 from numbers import Integral, Real
-from typing import ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
 
 from skae.contracts import Network, Objective
 from skae.estimators.base import BaseAutoEncoder
@@ -122,10 +123,14 @@ class VariationalAutoEncoder(BaseAutoEncoder):
         self._check_range("X", X)
         noise = normal_draws(self.n_draws, self._n_components, self._entropy)
         weighted = self.bound == "importance_weighted"
-        return self._apply(lambda network, x: network.log_density_bound(x, noise.to(x.device), weighted), X, np.float64)
+
+        def bounds(network: Network, x: Tensor) -> Tensor:
+            return cast(VariationalNetwork, network).log_density_bound(x, noise.to(x.device), weighted)
+
+        return self._apply(bounds, X, np.float64)
 
     def sample(self, n_samples=1):
-        """Draw rows, as the means of :math:`p(x \\mid z)` for codes :math:`z` from the standard normal distribution.
+        r"""Draw rows, as the means of :math:`p(x \mid z)` for codes :math:`z` from the standard normal distribution.
 
         Parameters
         ----------
@@ -150,5 +155,5 @@ class VariationalAutoEncoder(BaseAutoEncoder):
     def _loss_unit(self, scale: float) -> float:
         return 1.0  # nats, whatever the unit of X
 
-    def _make_objective(self, network: Network, X: np.ndarray, target: np.ndarray | None) -> Objective:
-        return VariationalObjective(network, self.beta)
+    def _make_objective(self, network: Any, X: np.ndarray, target: np.ndarray | None) -> Objective:
+        return VariationalObjective(cast(VariationalNetwork, network), self.beta)
