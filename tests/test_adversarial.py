@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from torch.nn import functional as F
 from skae import AutoEncoderTransformer
 from skae.contracts import Batch, RowSummary
 from skae.estimators.adversarial import AdversarialAutoEncoder
-from skae.networks import DenseNetwork
+from skae.networks import ConvNetwork, DenseNetwork, LSTMNetwork
 from skae.objectives import LOSSES
 from skae.objectives.adversarial import AdversarialNetwork, AdversarialObjective
 from skae.outliers import AutoEncoderOutlierDetector
@@ -40,7 +41,7 @@ def make_objective(n_members=1, weight=0.3):
     autoencoder = DenseNetwork((6,), "tanh").build(RowSummary(torch.zeros(4), 1.0), 2, random, False)
     discriminator = DenseNetwork((5,), "tanh").build(RowSummary(torch.zeros(2), 1.0), 1, random, True).encoder
     objective = AdversarialObjective(
-        AdversarialNetwork(autoencoder, discriminator), LOSSES["squared_error"], normal, weight
+        AdversarialNetwork(autoencoder, discriminator), LOSSES["squared_error"], partial(draw, normal), weight
     )
     objective.unit = 0.5
     return objective
@@ -153,6 +154,17 @@ def test_samples_resemble_the_rows_and_follow_random_state(digits):
 # ---- the estimator -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("network", [ConvNetwork((1, 8, 8), channels=(8, 4)), LSTMNetwork((8, 8), hidden_size=8)])
+def test_images_and_sequences(network, digits):
+    X = digits[:600]
+    autoencoder = quick(4, network=network, max_iter=3).fit(X)
+    assert autoencoder.loss_curve_[-1] < autoencoder.loss_curve_[0]
+    Z = autoencoder.transform(X)
+    with torch.no_grad():
+        np.testing.assert_allclose(autoencoder.encoder_(torch.tensor(X)), Z, rtol=1e-4, atol=1e-5)
+    assert autoencoder.sample(5).shape == (5, 64)
+
+
 def own_network(n_features, n_components):
     encoder = nn.Sequential(nn.Linear(n_features, 8), nn.Dropout(0.1), nn.Tanh(), nn.Linear(8, n_components))
     return encoder, nn.Linear(n_components, n_features)
@@ -190,6 +202,21 @@ def test_under_the_detector(plane):
     assert (detector.predict(plane) == 1).mean() > 0.95
     off = np.linalg.svd(plane)[2][-1]  # the direction that the plane does not span
     assert (detector.predict(plane + 5 * off) == -1).all()
+
+
+def test_torchs_defaults_have_no_part(plane):
+    def fit():
+        fitted = quick(max_iter=2).fit(plane)
+        return np.r_[fitted.score_samples(plane), fitted.sample(3).ravel()]
+
+    expected = fit()
+    with torch.device("meta"):
+        np.testing.assert_allclose(fit(), expected, rtol=1e-6)
+    torch.set_default_dtype(torch.float64)
+    try:
+        np.testing.assert_allclose(fit(), expected, rtol=1e-6)
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from torch.distributions import Normal, kl_divergence
 
 from skae.contracts import Batch, RowSummary
 from skae.estimators.conditional import ConditionalVariationalAutoEncoder
-from skae.networks import DenseNetwork
+from skae.networks import ConvNetwork, DenseNetwork, LSTMNetwork
 from skae.objectives.conditional import ConditionalNetwork, ConditionalObjective
 from skae.objectives.variational import Likelihood, normal_draws
 from skae.outliers import AutoEncoderOutlierDetector
@@ -245,6 +245,17 @@ def test_random_state_early_stopping_and_copies(clusters):
     assert set(y_drawn) == {"ash", "elm", "oak"}
 
 
+@pytest.mark.parametrize("network", [ConvNetwork((1, 8, 8), channels=(8, 4)), LSTMNetwork((8, 8), hidden_size=8)])
+def test_images_and_sequences(network, digits):
+    X, y = digits[:600], load_digits().target[:600]
+    autoencoder = quick(4, network=network, max_iter=3).fit(X, y)
+    assert autoencoder.loss_curve_[-1] < autoencoder.loss_curve_[0]
+    Z = autoencoder.transform(X)
+    with torch.no_grad():
+        np.testing.assert_allclose(autoencoder.encoder_(torch.tensor(X)), Z, rtol=1e-4, atol=1e-5)
+    assert autoencoder.sample(5)[0].shape == (5, 64)
+
+
 def own_network(n_features, n_components):
     encoder = nn.Sequential(nn.Linear(n_features, 8), nn.Dropout(0.1), nn.Tanh(), nn.Linear(8, n_components))
     return encoder, nn.Linear(n_components, n_features)
@@ -268,6 +279,21 @@ def test_under_the_detector(plane):
     assert (detector.predict(plane) == 1).mean() > 0.95
     off = np.linalg.svd(plane)[2][-1]  # the direction that the plane does not span
     assert (detector.predict(plane + 5 * off) == -1).all()
+
+
+def test_torchs_defaults_have_no_part(plane):
+    def fit():
+        fitted = quick(max_iter=2).fit(plane, np.arange(200) % 3 - 1)
+        return np.r_[fitted.score_samples(plane), fitted.sample(3)[0].ravel()]
+
+    expected = fit()
+    with torch.device("meta"):
+        np.testing.assert_allclose(fit(), expected, rtol=1e-6)
+    torch.set_default_dtype(torch.float64)
+    try:
+        np.testing.assert_allclose(fit(), expected, rtol=1e-6)
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from torch.distributions import Bernoulli, Laplace, Normal, kl_divergence
 
 from skae.contracts import Batch, Network
 from skae.estimators.variational import VariationalAutoEncoder
-from skae.networks import DenseNetwork
+from skae.networks import ConvNetwork, DenseNetwork, LSTMNetwork
 from skae.objectives.losses import LOSSES
 from skae.objectives.variational import (
     FAMILIES,
@@ -249,6 +249,17 @@ def test_bad_number_of_samples(n_samples, plane):
         quick(max_iter=1).fit(plane).sample(n_samples)
 
 
+@pytest.mark.parametrize("network", [ConvNetwork((1, 8, 8), channels=(8, 4)), LSTMNetwork((8, 8), hidden_size=8)])
+def test_images_and_sequences(network, digits):
+    X = digits[:600]
+    autoencoder = quick(4, network=network, max_iter=3).fit(X)
+    assert autoencoder.loss_curve_[-1] < autoencoder.loss_curve_[0]
+    Z = autoencoder.transform(X)
+    with torch.no_grad():
+        np.testing.assert_allclose(autoencoder.encoder_(torch.tensor(X)), Z, rtol=1e-4, atol=1e-5)
+    assert autoencoder.sample(5).shape == (5, 64)
+
+
 def own_network(n_features, n_components):
     encoder = nn.Sequential(nn.Linear(n_features, 8), nn.Dropout(0.1), nn.Tanh(), nn.Linear(8, n_components))
     return encoder, nn.Linear(n_components, n_features)
@@ -267,6 +278,21 @@ def test_any_network(network, plane):
     assert vae.best_epoch_ == np.argmin(vae.validation_loss_curve_) + 1
     assert vae.validation_loss_curve_[-1] < vae.validation_loss_curve_[0]
     assert np.array_equal(fit().score_samples(plane), vae.score_samples(plane))
+
+
+def test_torchs_defaults_have_no_part(plane):
+    def fit():
+        fitted = quick(max_iter=2).fit(plane)
+        return np.r_[fitted.score_samples(plane), fitted.sample(3).ravel()]
+
+    expected = fit()
+    with torch.device("meta"):
+        np.testing.assert_allclose(fit(), expected, rtol=1e-6)
+    torch.set_default_dtype(torch.float64)
+    try:
+        np.testing.assert_allclose(fit(), expected, rtol=1e-6)
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
+from functools import partial
 from numbers import Real
 from typing import Any, ClassVar, cast
 
@@ -17,7 +18,7 @@ from skae.estimators.base import INITIAL_WEIGHTS, BaseAutoEncoder
 from skae.networks import DenseNetwork
 from skae.objectives import LOSSES
 from skae.objectives.adversarial import AdversarialNetwork, AdversarialObjective
-from skae.priors import PRIORS, draw_codes, make_prior
+from skae.priors import PRIORS, draw, draw_codes, make_prior
 from skae.random import RandomStreams, derived_seeds
 
 
@@ -117,7 +118,6 @@ class AdversarialAutoEncoder(BaseAutoEncoder):
         return AdversarialNetwork(self._build_from_specification(X, self.n_components, entropy), discriminator)
 
     def _make_objective(self, network: Any, X: np.ndarray, target: np.ndarray | None) -> Objective:
-        prior = make_prior(self.prior, self.n_components)
-        return AdversarialObjective(
-            cast(AdversarialNetwork, network), LOSSES[self.loss], prior, self.adversarial_weight
-        )
+        drawn = partial(draw, make_prior(self.prior, self.n_components))
+        adversarial = cast(AdversarialNetwork, network)
+        return AdversarialObjective(adversarial, LOSSES[self.loss], drawn, self.adversarial_weight)

@@ -13,8 +13,8 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from torch import nn
 
 from skae.contracts import RowSummary
-from skae.networks.dense import ACTIVATIONS, Affine
-from skae.networks.initialisation import initialised, require_single
+from skae.networks.dense import Affine
+from skae.networks.initialisation import check_shape, check_sizes, initialised, require_single
 from skae.networks.modules import ModuleNetwork
 from skae.random import RandomStreams
 
@@ -41,7 +41,7 @@ class ConvNetwork(BaseEstimator):
     channels : sequence of int, default=(16, 32)
         Channels of the feature maps, from the input inwards, one a level.
     kernel_size : int, default=3
-        Height and width of the kernels, odd.
+        Height and width of the kernels, odd and at least 3.
     activation : {"relu", "gelu", "silu", "tanh", "sigmoid", "identity"}, default="relu"
         Activation of the feature maps.
     down : {"stride", "pool"}, default="stride"
@@ -69,8 +69,8 @@ class ConvNetwork(BaseEstimator):
     _parameter_constraints: ClassVar[dict] = {
         "image_shape": ["array-like"],
         "channels": ["array-like"],
-        "kernel_size": [Interval(Integral, 1, None, closed="left")],
-        "activation": [StrOptions(set(ACTIVATIONS))],
+        "kernel_size": [Interval(Integral, 3, None, closed="left")],
+        "activation": [StrOptions(set(LAYERS))],
         "down": [StrOptions({"stride", "pool"})],
         "up": [StrOptions({"transpose", "upsample"})],
     }
@@ -98,28 +98,31 @@ class ConvNetwork(BaseEstimator):
         Raises
         ------
         ValueError
-            If a parameter is outside its range, or ``image_shape`` is not that of the rows.
+            If a parameter is outside its range, ``image_shape`` does not multiply to the number of features, the
+            image is too small for so many levels, or several members are asked for.
         """
         self._validate_params()
         require_single("ConvNetwork", random)
-        shape, channels = tuple(self.image_shape), list(self.channels)
-        if len(shape) != 3 or math.prod(shape) != rows.n_features:
-            raise ValueError(
-                f"image_shape={shape} must be (n_channels, height, width) with a product of {rows.n_features}, the "
-                "number of features of X."
-            )
-        if not channels or not all(isinstance(c, Integral) and int(c) >= 1 for c in channels):
-            raise ValueError(f"channels={self.channels} must hold integers >= 1, for example (16, 32).")
+        n_channels, height, width = check_shape(
+            "image_shape", self.image_shape, "(n_channels, height, width)", "(1, 28, 28)", rows.n_features
+        )
+        channels = check_sizes("channels", self.channels, "(16, 32)")
         if self.kernel_size % 2 == 0:
-            raise ValueError(f"kernel_size={self.kernel_size} must be odd.")
-        sizes = [shape[1:]]  # (height, width) of each level
+            raise ValueError(f"kernel_size={self.kernel_size} must be odd, so that a kernel has a centre: 3, 5, 7...")
+        n_halvings = (max(height, width) - 1).bit_length()
+        if len(channels) > n_halvings:
+            raise ValueError(
+                f"channels={self.channels} makes {len(channels)} levels, but an image of {height} x {width} can be "
+                f"halved {n_halvings} times only: give fewer channels, or a DenseNetwork."
+            )
+        sizes = [(height, width)]  # of each level
         for _ in channels:
-            height, width = sizes[-1]
-            sizes.append((-(-height // 2), -(-width // 2)))
-        maps = [shape[0], *channels]
+            height, width = -(-height // 2), -(-width // 2)
+            sizes.append((height, width))
+        maps = [n_channels, *channels]
 
         def make() -> nn.ModuleDict:
-            encoder = nn.Sequential(nn.Unflatten(1, shape))
+            encoder = nn.Sequential(nn.Unflatten(1, (n_channels, *sizes[0])))
             for n_in, n_out in pairwise(maps):
                 encoder.extend(self._down(n_in, n_out))
             n_flat = maps[-1] * math.prod(sizes[-1])
@@ -143,7 +146,7 @@ class ConvNetwork(BaseEstimator):
         activation = LAYERS[self.activation]()
         if self.down == "stride":
             return [nn.Conv2d(n_in, n_out, self.kernel_size, stride=2, padding=padding), activation]
-        return [nn.Conv2d(n_in, n_out, self.kernel_size, padding=padding), activation, nn.MaxPool2d(2, ceil_mode=True)]
+        return [nn.Conv2d(n_in, n_out, self.kernel_size, padding=padding), nn.MaxPool2d(2, ceil_mode=True), activation]
 
     def _up(self, n_in: int, n_out: int, size: tuple[int, int], target: tuple[int, int]) -> list[nn.Module]:
         padding = self.kernel_size // 2

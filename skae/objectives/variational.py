@@ -73,7 +73,7 @@ class Likelihood(nn.Module):
                 torch.zeros(2, dtype=torch.float64, device="cpu"),
             )
             self.lowest, first = distances.clamp(1e-30, 1e30).log().tolist()
-        self.register_buffer("log_scale", torch.full((n_members,), first, dtype=torch.float32))
+        self.register_buffer("log_scale", torch.full((n_members,), first, dtype=torch.float32, device="cpu"))
 
     def distances(self, raw: Tensor, target: Tensor) -> Tensor:
         """Return the distance of each output to its row, sum over the features, (K, ..., n_features) -> (K, ...)."""
