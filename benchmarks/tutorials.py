@@ -142,9 +142,7 @@ def denoising_convolutional(quick):
 def sequence_detector(quick):
     """A detector over an LSTM autoencoder, trained on normal heart beats."""
     X_train, _, y_train, _ = ecg(quick)
-    autoencoder = AutoEncoderTransformer(
-        8, network=LSTMNetwork((140, 1), hidden_size=64), learning_rate_init=1e-2, max_iter=40, random_state=0
-    )
+    autoencoder = AutoEncoderTransformer(16, network=LSTMNetwork((140, 1)), max_iter=10, random_state=0)
     return AutoEncoderOutlierDetector(autoencoder, novelty=True).fit(X_train, y_train)
 
 
