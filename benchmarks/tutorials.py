@@ -21,11 +21,14 @@ from sklearn.metrics import f1_score, roc_auc_score
 from skae import (
     AutoEncoderOutlierDetector,
     AutoEncoderTransformer,
+    ContractiveAutoEncoder,
     DenoisingAutoEncoder,
+    SparseAutoEncoder,
     StackedAutoEncoder,
     StackedAutoEncoderClassifier,
 )
 from skae.networks import ConvNetwork, DenseNetwork, LSTMNetwork
+from skae.objectives.contractive import squared_jacobian_norm
 
 FOLDER = Path(os.environ.get("SKAE_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
@@ -157,6 +160,61 @@ def sequence_error(quick):
     X_train, X_test, y_train, y_test = ecg(quick)
     normal, mean = X_test[y_test == 1], X_train[y_train == 1].mean(0)
     return -sequence_detector(quick).autoencoder_.score(normal) / np.mean((normal - mean) ** 2)
+
+
+# ---- sparse and contractive --------------------------------------------------------------------------------
+
+
+@system("L1: mean code over the simple one's", 0.5)
+def sparse_l1(quick):
+    data = mnist(quick)
+
+    def fit(weight):
+        return SparseAutoEncoder(
+            network=DenseNetwork((), code_activation="relu"),
+            sparsity_weight=weight,
+            loss="binary_cross_entropy",
+            max_iter=10,
+            random_state=0,
+        ).fit(data.X_train)
+
+    simple, sparse = fit(0), fit(0.01)
+    print(f"   cross-entropy: simple {-simple.score(data.X_test):.4f}, sparse {-sparse.score(data.X_test):.4f}")
+    return sparse.transform(data.X_test).mean() / simple.transform(data.X_test).mean()
+
+
+@system("KL: mean activation off its target, share", 0.2)
+def sparse_kl(quick):
+    data = mnist(quick)
+    autoencoder = SparseAutoEncoder(
+        network=DenseNetwork((), code_activation="sigmoid"),
+        sparsity="kl",
+        sparsity_weight=1.0,
+        target_rate=0.2,
+        loss="binary_cross_entropy",
+        learning_rate_init=2e-2,
+        max_iter=10,
+        random_state=0,
+    ).fit(data.X_train)
+    return abs(autoencoder.transform(data.X_test).mean() / 0.2 - 1)
+
+
+@system("Jacobian's squared norm, times smaller", 3.0, higher_is_better=True)
+def contractive(quick):
+    data = mnist(quick)
+    shared = {"max_iter": 5, "random_state": 0, "device": "cpu"}
+    tied = DenseNetwork((512,), "silu", tied_weights=True)
+    plain = AutoEncoderTransformer(network=DenseNetwork((512,), "silu"), **shared).fit(data.X_train)
+    contracted = ContractiveAutoEncoder(network=tied, contraction_weight=1.5e-5, **shared).fit(data.X_train)
+    errors = -plain.score(data.X_test), -contracted.score(data.X_test)
+    print(f"   squared error: plain {errors[0]:.5f}, contractive {errors[1]:.5f}")
+
+    def norm(autoencoder):
+        with torch.no_grad():
+            _, weights, derivatives = autoencoder.encoder_.jacobian_factors(torch.from_numpy(data.X_test)[None])
+            return squared_jacobian_norm(weights, derivatives).mean().item()
+
+    return norm(plain) / norm(contracted)
 
 
 # ---- stacked -----------------------------------------------------------------------------------------------
