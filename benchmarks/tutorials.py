@@ -26,6 +26,7 @@ from skae import (
     SparseAutoEncoder,
     StackedAutoEncoder,
     StackedAutoEncoderClassifier,
+    VariationalAutoEncoder,
 )
 from skae.networks import ConvNetwork, DenseNetwork, LSTMNetwork
 from skae.objectives.contractive import squared_jacobian_norm
@@ -215,6 +216,23 @@ def contractive(quick):
             return squared_jacobian_norm(weights, derivatives).mean().item()
 
     return norm(plain) / norm(contracted)
+
+
+# ---- variational -------------------------------------------------------------------------------------------
+
+
+@system("20 features: negative ELBO in nats", 104)
+def variational(quick):
+    data = mnist(quick)
+    autoencoder = VariationalAutoEncoder(
+        20,
+        hidden_layer_sizes=(512, 512),
+        activation="silu",
+        loss="binary_cross_entropy",
+        max_iter=25,
+        random_state=0,
+    )
+    return -autoencoder.fit(data.X_train).score(data.X_test)
 
 
 # ---- stacked -----------------------------------------------------------------------------------------------
