@@ -13,7 +13,7 @@ ROWS = [
     ["networks", "objectives", "corruptions", "priors", "training", "inference"],
     ["estimators"],
     ["outliers"],
-    ["plotting"],
+    ["plotting", "callbacks"],
 ]
 LEVEL = {part: level for level, row in enumerate(ROWS) for part in row}
 TORCH_CORE_MAY_USE = {"sklearn.base", "sklearn.utils._param_validation"}  # parameters of specifications, not estimators

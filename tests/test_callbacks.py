@@ -1,14 +1,19 @@
-"""Scikit-learn's callbacks, one task an epoch."""
+"""Scikit-learn's callbacks, one task an epoch, and skae's own."""
+
+import pickle
+import sys
 
 import numpy as np
 import pytest
+from joblib import parallel_config
 from sklearn.callback import ProgressBar, ScoringMonitor
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from test_base import EveryEpoch, quick
 
 from skae import AutoEncoderOutlierDetector
+from skae.callbacks import Checkpoint, TensorBoardLogger
 
 
 def monitor_score():
@@ -77,3 +82,195 @@ def test_the_detector_passes_callbacks_down(plane):
     detector = AutoEncoderOutlierDetector(quick(max_iter=3).set_callbacks(monitor)).fit(plane)
     assert len(epochs(monitor)) == 3
     assert np.isfinite(detector.offset_)
+
+
+# ---- TensorBoard ---------------------------------------------------------------------------------------------
+
+
+def logged(folder):
+    """The losses in a folder and those below it: {run: {tag: {epoch: loss}}}."""
+    event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    runs = {}
+    for file in sorted(folder.rglob("events.*")):
+        assert file.parent not in runs, "a run is one file"
+        events = event_accumulator.EventAccumulator(str(file)).Reload()
+        tags = events.Tags()["scalars"]
+        runs[file.parent] = {tag: {event.step: event.value for event in events.Scalars(tag)} for tag in tags}
+    return runs
+
+
+def from_epoch_1(losses):
+    return pytest.approx(dict(enumerate(losses, 1)), rel=1e-6)
+
+
+@pytest.fixture
+def logger(tmp_path):
+    pytest.importorskip("tensorboard")
+    return TensorBoardLogger(tmp_path)
+
+
+@pytest.fixture
+def open_writers(logger, monkeypatch):
+    """The TensorBoard writers that are open."""
+    from torch.utils import tensorboard
+
+    writers = []
+
+    class Writer(tensorboard.SummaryWriter):
+        def __init__(self, *args):
+            super().__init__(*args)
+            writers.append(self)
+
+        def close(self):
+            super().close()
+            writers.remove(self)
+
+    monkeypatch.setattr(tensorboard, "SummaryWriter", Writer)
+    return writers
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_tensorboard_has_the_losses_of_every_epoch(plane, tmp_path, logger, early_stopping):
+    autoencoder = quick(early_stopping=early_stopping).set_callbacks(logger).fit(plane)
+
+    (run,) = logged(tmp_path).values()
+    assert run["loss/training"] == from_epoch_1(autoencoder.loss_curve_)
+    assert set(run) == ({"loss/training", "loss/validation"} if early_stopping else {"loss/training"})
+    if early_stopping:
+        assert run["loss/validation"] == from_epoch_1(autoencoder.validation_loss_curve_)
+
+
+def test_tensorboard_counts_on_in_a_warm_start(plane, tmp_path, logger):
+    autoencoder = quick(max_iter=2, warm_start=True).fit(plane)
+    autoencoder.set_callbacks(logger).fit(plane)
+    (run,) = logged(tmp_path).values()
+    assert run["loss/training"] == pytest.approx({3: autoencoder.loss_curve_[2], 4: autoencoder.loss_curve_[3]})
+
+
+side_by_side = pytest.mark.parametrize("backend", ["sequential", "threading", "loky"])
+
+
+@side_by_side
+def test_tensorboard_has_a_run_for_every_fit_of_a_search(plane, tmp_path, logger, backend):
+    pipeline = make_pipeline(StandardScaler(), quick())
+    search = GridSearchCV(pipeline, {"autoencodertransformer__max_iter": [2, 3]}, cv=2)
+    with parallel_config(backend, n_jobs=2):
+        search.set_callbacks(logger).fit(plane)
+
+    runs = logged(tmp_path)
+    best = search.best_estimator_[-1]
+    assert len({run.relative_to(tmp_path).parts[0] for run in runs}) == 1
+    assert sorted(len(run["loss/training"]) for run in runs.values()) == sorted([2, 2, 3, 3, best.n_iter_])
+    (refit,) = (run for name, run in runs.items() if "refit-with-best-params-1" in name.parts)
+    assert refit["loss/training"] == from_epoch_1(best.loss_curve_)
+
+
+@side_by_side
+def test_tensorboard_has_a_run_for_every_fold_of_a_cross_validation(plane, tmp_path, logger, backend):
+    pipeline = make_pipeline(StandardScaler(), quick()).set_callbacks(logger)
+    with parallel_config(backend, n_jobs=2):
+        fitted = cross_validate(pipeline, plane, cv=3, return_estimator=True)["estimator"]
+
+    curves = [list(run["loss/training"].values()) for run in logged(tmp_path).values()]
+    assert sorted(curves) == [pytest.approx(curve) for curve in sorted(pipeline[-1].loss_curve_ for pipeline in fitted)]
+
+
+def test_tensorboard_has_the_detectors_autoencoder(plane, tmp_path, logger):
+    detector = AutoEncoderOutlierDetector(quick()).set_callbacks(logger).fit(plane)
+    (run,) = logged(tmp_path).values()
+    assert run["loss/training"] == from_epoch_1(detector.autoencoder_.loss_curve_)
+
+
+def test_tensorboard_can_be_watched_while_a_fit_runs_and_its_writer_is_closed_after(
+    plane, tmp_path, logger, open_writers
+):
+    n_open, n_losses = [], []
+
+    def look(epoch, _):
+        n_open.append(len(open_writers))
+        n_losses.extend(len(run["loss/training"]) for run in logged(tmp_path).values())
+
+    quick(max_iter=3).set_callbacks(logger, EveryEpoch(look)).fit(plane)
+    assert n_open == [1, 1, 1]
+    assert n_losses == [1, 2, 3]
+    assert not open_writers
+
+
+@pytest.mark.parametrize("wrap", [lambda a: a, lambda a: make_pipeline(quick(), a)], ids=["alone", "pipeline"])
+def test_tensorboard_closes_the_writer_of_a_fit_that_fails(plane, tmp_path, logger, open_writers, wrap):
+    def fail(epoch, _):
+        if epoch == 1:
+            assert len(open_writers) == 1
+            raise FloatingPointError
+
+    autoencoder = wrap(quick().set_callbacks(EveryEpoch(fail)))
+    with pytest.raises(FloatingPointError):
+        autoencoder.set_callbacks(*getattr(autoencoder, "_skl_callbacks", []), logger).fit(plane)
+    assert not open_writers
+    assert 1 in [len(run["loss/training"]) for run in logged(tmp_path).values()]
+
+
+def test_tensorboard_logger_can_be_pickled(plane, tmp_path, logger):
+    copies = []
+    autoencoder = quick().set_callbacks(logger, EveryEpoch(lambda *_: copies.append(pickle.dumps(logger)))).fit(plane)
+    for copy in copies:
+        autoencoder.set_callbacks(pickle.loads(copy)).fit(plane)
+    assert len(logged(tmp_path)) == 6
+
+
+def test_tensorboard_is_asked_for_before_the_fit(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(ImportError, match=r'pip install "skae\[tensorboard\]"'):
+        TensorBoardLogger()
+
+
+# ---- checkpoints ---------------------------------------------------------------------------------------------
+
+
+def test_a_checkpoint_is_what_the_fit_was_then(plane, tmp_path):
+    path, scores = tmp_path / "new folder" / "autoencoder.pickle", []
+
+    def look(epoch, fitted):
+        scores.append(fitted.score(plane))
+        if epoch + 1 >= 3:
+            saved = pickle.loads(path.read_bytes())
+            assert saved.n_iter_ == (epoch + 1) // 3 * 3
+            assert saved.score(plane) == scores[saved.n_iter_ - 1]
+
+    autoencoder = quick(max_iter=8).set_callbacks(Checkpoint(path, every=3), EveryEpoch(look)).fit(plane)
+    assert len(scores) == 8
+    saved = pickle.loads(path.read_bytes())
+    assert saved.loss_curve_ == autoencoder.loss_curve_[:6]
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_training_goes_on_from_a_checkpoint_after_a_crash(plane, tmp_path):
+    def crash(epoch, _):
+        if epoch == 3:
+            raise MemoryError
+
+    path = tmp_path / "autoencoder.pickle"
+    autoencoder = quick(max_iter=6).set_callbacks(Checkpoint(path, every=2), EveryEpoch(crash))
+    with pytest.raises(MemoryError):
+        make_pipeline(StandardScaler(), autoencoder).fit(plane)
+    saved = pickle.loads(path.read_bytes())
+    assert saved.set_params(warm_start=True, max_iter=2).fit(plane).n_iter_ == 6
+
+
+def test_an_interrupted_checkpoint_leaves_the_one_before(plane, tmp_path, monkeypatch):
+    path = tmp_path / "autoencoder.pickle"
+    path.write_bytes(b"before")
+
+    def fail(value):
+        raise OSError("disk full")
+
+    monkeypatch.setattr("skae.callbacks.pickle.dumps", fail)
+    with pytest.raises(OSError, match="disk full"):
+        quick().set_callbacks(Checkpoint(path, every=1)).fit(plane)
+    assert path.read_bytes() == b"before"
+
+
+@pytest.mark.parametrize("every", [0, 1.5])
+def test_checkpoints_are_whole_epochs_apart(every):
+    with pytest.raises(ValueError, match=f"every={every}.*1 or more"):
+        Checkpoint("autoencoder.pickle", every=every)

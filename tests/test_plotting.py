@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from statistics import NormalDist
 
 import numpy as np
 import pandas as pd
@@ -12,11 +13,18 @@ from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skae import AutoEncoderOutlierDetector, AutoEncoderTransformer
+from skae import (
+    AdversarialAutoEncoder,
+    AutoEncoderOutlierDetector,
+    AutoEncoderTransformer,
+    ConditionalVariationalAutoEncoder,
+    VariationalAutoEncoder,
+)
 from skae.plotting import (
     CodeDisplay,
     ErrorHistogramDisplay,
     LossCurveDisplay,
+    ManifoldDisplay,
     ReconstructionDisplay,
     SignalDisplay,
 )
@@ -47,11 +55,11 @@ def autoencoder(X):
 
 @pytest.fixture(scope="module")
 def detector(X):
-    return AutoEncoderOutlierDetector(make_autoencoder(), contamination=0.1).fit(X)
+    return AutoEncoderOutlierDetector(make_autoencoder(2), contamination=0.1).fit(X)
 
 
-def make_autoencoder(n_components=3, **parameters):
-    return AutoEncoderTransformer(n_components, hidden_layer_sizes=(8,), max_iter=4, random_state=0, **parameters)
+def make_autoencoder(n_components=3, kind=AutoEncoderTransformer, **parameters):
+    return kind(n_components, hidden_layer_sizes=(8,), max_iter=4, random_state=0, **parameters)
 
 
 # ---- images --------------------------------------------------------------------------------------------------
@@ -251,6 +259,94 @@ def test_labels_that_cannot_colour_codes(X, pyplot):
     assert not pyplot.get_fignums()
 
 
+# ---- manifold ------------------------------------------------------------------------------------------------
+
+
+def images_on_axes(display, height, width):
+    """The image around each code, by its column and row of the grid, as they lie on the axes."""
+    n = len(display.steps)
+    left, right, bottom, top = display.image_.get_extent()
+    assert (left, right, bottom, top) == (-0.5, n - 0.5, -0.5, n - 0.5)
+    assert display.image_.origin == "upper"
+    pixels = np.asarray(display.image_.get_array())
+    assert pixels.shape[:2] == (n * height, n * width)
+    return {
+        (column, row): pixels[(n - 1 - row) * height :][:height, column * width :][:, :width]
+        for column in range(n)
+        for row in range(n)
+    }
+
+
+@pytest.mark.parametrize("kind", [VariationalAutoEncoder, AdversarialAutoEncoder])
+@pytest.mark.parametrize("image_shape", [(3, 4), (1, 3, 4)])
+def test_manifold_decodes_quantiles_of_the_normal_prior(X, kind, image_shape):
+    autoencoder = make_autoencoder(2, kind).fit(X)
+    display = ManifoldDisplay.from_estimator(autoencoder, image_shape=image_shape, n_steps=5)
+
+    quantiles = [NormalDist().inv_cdf(share) for share in (0.1, 0.3, 0.5, 0.7, 0.9)]
+    np.testing.assert_allclose(display.steps, np.column_stack([quantiles, quantiles]), atol=1e-12)
+    for (column, row), image in images_on_axes(display, 3, 4).items():
+        code = [[display.steps[column, 0], display.steps[row, 1]]]
+        assert_array_equal(image.ravel(), autoencoder.inverse_transform(code)[0])
+    assert display.image_.get_clim() == (display.images.min(), display.images.max())
+
+
+def test_manifold_spans_the_codes_of_the_rows_that_it_is_given(X):
+    autoencoder = make_autoencoder(2).fit(X)
+    display = ManifoldDisplay.from_estimator(autoencoder, X, image_shape=(3, 4), n_steps=2)
+
+    Z = autoencoder.transform(X)
+    np.testing.assert_allclose(display.steps, np.quantile(Z, [0.25, 0.75], axis=0))
+    assert_array_equal(
+        display.images[1, 0], autoencoder.inverse_transform([[display.steps[0, 0], display.steps[1, 1]]])[0]
+    )
+    ticks = {
+        axis.get_label_text(): [label.get_text() for label in axis.get_ticklabels()]
+        for axis in (display.ax_.xaxis, display.ax_.yaxis)
+    }
+    assert ticks == {
+        f"code {i + 1}": [f"{value:.2g}" for value in np.quantile(Z[:, i], [0.25, 0.75])] for i in range(2)
+    }
+
+
+def test_manifold_of_colour_images_has_their_channels_last_and_spans_the_scale(X):
+    autoencoder = make_autoencoder(2).fit(X)
+    display = ManifoldDisplay.from_estimator(autoencoder, X, image_shape=(3, 2, 2), n_steps=3)
+
+    images = images_on_axes(display, 2, 2)
+    scaled = (display.images - display.images.min()) / np.ptp(display.images)
+    np.testing.assert_allclose(images[2, 0], scaled[0, 2].reshape(3, 2, 2).transpose(1, 2, 0))
+    assert (min(map(np.min, images.values())), max(map(np.max, images.values()))) == (0, 1)
+
+
+def test_manifold_of_a_class(X):
+    autoencoder = make_autoencoder(2, ConditionalVariationalAutoEncoder).fit(X, np.arange(N_ROWS) % 3)
+    options = {"image_shape": (3, 4), "n_steps": 1}
+    for y in (None, 0, 2):
+        display = ManifoldDisplay.from_estimator(autoencoder, y=y, **options)
+        assert_array_equal(display.images[0], autoencoder.inverse_transform([[0.0, 0.0]], y))
+    with pytest.raises(ValueError, match=r"y holds \[3\]"):
+        ManifoldDisplay.from_estimator(autoencoder, y=3, **options)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "options", "message"),
+    [
+        ({"n_components": 3}, {}, "n_components=3.*n_components=2"),
+        ({}, {"image_shape": (3, 5)}, r"image_shape=\(3, 5\).*12"),
+        ({}, {"n_steps": 0}, "n_steps=0"),
+        ({}, {"y": 1}, "y=1 .* a VariationalAutoEncoder knows no classes"),
+        ({"kind": AutoEncoderTransformer}, {}, "X=None .* an? AutoEncoderTransformer has no normal prior"),
+        ({"kind": AdversarialAutoEncoder, "prior": "uniform"}, {}, "X=None .* no normal prior"),
+    ],
+)
+def test_manifolds_that_cannot_be_drawn(X, pyplot, parameters, options, message):
+    autoencoder = make_autoencoder(**{"n_components": 2, "kind": VariationalAutoEncoder, **parameters}).fit(X)
+    with pytest.raises(ValueError, match=message):
+        ManifoldDisplay.from_estimator(autoencoder, **{"image_shape": (3, 4), **options})
+    assert not pyplot.get_fignums()
+
+
 # ---- losses --------------------------------------------------------------------------------------------------
 
 
@@ -286,6 +382,7 @@ DRAW = {
     "errors": ErrorHistogramDisplay.from_estimator,
     "signal": lambda estimator, X, **to: SignalDisplay.from_estimator(estimator, X[:1], **to),
     "codes": CodeDisplay.from_estimator,
+    "manifold": lambda estimator, X, **to: ManifoldDisplay.from_estimator(estimator, X, image_shape=(3, 4), **to),
     "losses": lambda estimator, X, **to: LossCurveDisplay.from_estimator(estimator, **to),
 }
 every_display = pytest.mark.parametrize("draw", DRAW.values(), ids=DRAW)
@@ -306,9 +403,9 @@ def test_draws_on_the_axes_that_it_is_given(draw, detector, X, pyplot):
 @pytest.mark.filterwarnings("error")
 def test_rows_may_have_named_columns(draw, X):
     named = pd.DataFrame(X).add_prefix("column ")
-    draw(AutoEncoderOutlierDetector(make_autoencoder()).fit(named), named)
+    draw(AutoEncoderOutlierDetector(make_autoencoder(2)).fit(named), named)
     if draw is not DRAW["errors"]:
-        draw(make_autoencoder().set_output(transform="pandas").fit(named), named)
+        draw(make_autoencoder(2).set_output(transform="pandas").fit(named), named)
 
 
 @every_display

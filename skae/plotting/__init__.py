@@ -3,6 +3,7 @@
 from skae.plotting.codes import CodeDisplay
 from skae.plotting.errors import ErrorHistogramDisplay
 from skae.plotting.loss_curve import LossCurveDisplay
+from skae.plotting.manifold import ManifoldDisplay
 from skae.plotting.reconstruction import ReconstructionDisplay
 from skae.plotting.signals import SignalDisplay
 
@@ -10,6 +11,7 @@ __all__ = [
     "CodeDisplay",
     "ErrorHistogramDisplay",
     "LossCurveDisplay",
+    "ManifoldDisplay",
     "ReconstructionDisplay",
     "SignalDisplay",
 ]

@@ -89,7 +89,7 @@ class ReconstructionDisplay:
             If ``image_shape`` is not the shape of an image of n_features values.
         """
         rows = {"noisy input": self.noisy, "original": self.originals, "reconstruction": self.reconstructions}
-        rows = {label: _as_images(row, self.image_shape) for label, row in rows.items() if row is not None}
+        rows = {label: as_images(row, self.image_shape) for label, row in rows.items() if row is not None}
         low, high = self.originals.min(), self.originals.max()
         high = high if high > low else low + 1
         options: dict[str, Any] = {"cmap": "gray", "vmin": low, "vmax": high, **(image_kw or {})}
@@ -171,7 +171,7 @@ class ReconstructionDisplay:
         return display.plot(ax, image_kw=image_kw)
 
 
-def _as_images(rows: np.ndarray, image_shape) -> np.ndarray:
+def as_images(rows: np.ndarray, image_shape) -> np.ndarray:
     """Return rows as grey images, (n, height, width), or as colour images, (n, height, width, 3)."""
     n_features = rows.shape[1]
     shape = tuple(image_shape)
