@@ -19,8 +19,10 @@ import torch
 from sklearn.metrics import f1_score, roc_auc_score
 
 from skae import (
+    AdversarialAutoEncoder,
     AutoEncoderOutlierDetector,
     AutoEncoderTransformer,
+    ConditionalVariationalAutoEncoder,
     ContractiveAutoEncoder,
     DenoisingAutoEncoder,
     SparseAutoEncoder,
@@ -235,6 +237,75 @@ def variational(quick):
     return -autoencoder.fit(data.X_train).score(data.X_test)
 
 
+def thousand_labels(y, seed):
+    """Return y with 100 labels a class left, -1 elsewhere."""
+    rng = np.random.default_rng(seed)
+    known = np.concatenate([rng.permutation(np.flatnonzero(y == c))[:100] for c in range(10)])
+    few = np.full(len(y), -1)
+    few[known] = y[known]
+    return few
+
+
+def conditional_autoencoder(**parameters):
+    return ConditionalVariationalAutoEncoder(
+        20,
+        hidden_layer_sizes=(256, 128),
+        activation="silu",
+        loss="binary_cross_entropy",
+        random_state=0,
+        **parameters,
+    )
+
+
+@system("samples that a classifier takes for their class", 0.95, higher_is_better=True)
+def conditional_samples(quick):
+    from sklearn.neural_network import MLPClassifier
+
+    data = mnist(quick)
+    classifier = MLPClassifier((256,), early_stopping=True, random_state=0).fit(data.X_train, data.y_train)
+    print(f"   the classifier's accuracy on MNIST: {classifier.score(data.X_test, data.y_test):.4f}")
+    autoencoder = conditional_autoencoder(max_iter=20).fit(data.X_train, data.y_train)
+    return classifier.score(*autoencoder.sample(10_000, y=np.arange(10_000) % 10))
+
+
+@system("1,000 labels: accuracy", 0.93, higher_is_better=True)
+def conditional_few_labels(quick):
+    data = mnist(quick)
+    autoencoder = conditional_autoencoder(batch_size=128, max_iter=12)
+    autoencoder.fit(data.X_train, thousand_labels(data.y_train, 0))
+    return np.mean(autoencoder.predict(data.X_test) == data.y_test)
+
+
+# ---- adversarial -------------------------------------------------------------------------------------------
+
+
+@cache
+def adversarial_and_plain(quick):
+    shared = {"hidden_layer_sizes": (256, 128), "activation": "silu", "max_iter": 15, "random_state": 0}
+    X_train = mnist(quick).X_train
+    return AdversarialAutoEncoder(4, **shared).fit(X_train), AutoEncoderTransformer(4, **shared).fit(X_train)
+
+
+@system("energy distance to the normal, over plain's", 0.2)
+def adversarial_prior(quick):
+    adversarial, plain = (model.transform(mnist(quick).X_test) for model in adversarial_and_plain(quick))
+    prior = np.random.default_rng(0).normal(size=adversarial.shape)
+    plain = (plain - plain.mean(0)) / plain.std(0)
+    return energy_distance(adversarial, prior) / energy_distance(plain, prior)
+
+
+@system("the same: squared error over plain's", 1.25)
+def adversarial_error(quick):
+    adversarial, plain = (model.score(mnist(quick).X_test) for model in adversarial_and_plain(quick))
+    return adversarial / plain
+
+
+def energy_distance(a, b):
+    """Return the unbiased estimate of 2 E|a - b| - E|a - a'| - E|b - b'| (Szekely & Rizzo 2013)."""
+    a, b = torch.from_numpy(a).double(), torch.from_numpy(b).double()
+    return float(2 * torch.cdist(a, b).mean() - torch.pdist(a).mean() - torch.pdist(b).mean())
+
+
 # ---- stacked -----------------------------------------------------------------------------------------------
 
 
@@ -261,10 +332,7 @@ def stacked_classifier(quick):
     data, gains = mnist(quick), []
     network = DenseNetwork((500, 500), "relu", code_activation="relu", dropout=0.5, tied_weights=True)
     for seed in range(1 if quick else 3):
-        rng = np.random.default_rng(seed)
-        known = np.concatenate([rng.permutation(np.flatnonzero(data.y_train == c))[:100] for c in range(10)])
-        y = np.full(len(data.X_train), -1)
-        y[known] = data.y_train[known]
+        y = thousand_labels(data.y_train, seed)
         pretrained, scratch = (
             StackedAutoEncoderClassifier(
                 500,

@@ -48,9 +48,9 @@ class ConditionalVariationalAutoEncoder(BaseAutoEncoder):
         Width of the code.
     beta : float, default=1.0
         Weight of the divergence, >= 0.
-    classification_weight : float, default=10.0
+    classification_weight : float, default=1.0
         Weight of the classifier's log-loss, mean over the rows of known class, >= 0, beside the bound, mean over all
-        rows: alpha in [1]_.
+        rows: alpha in [1]_. With 1,000 of 60,000 labels of MNIST, 1 did better than 0.3, 3 and 10.
     bound : {"elbo", "importance_weighted"}, default="elbo"
         Bound on :math:`\log p(x \mid y)` in `score_samples`: with the mean over ``n_draws`` codes outside the logarithm
         or, tighter, inside it [2]_.
@@ -107,7 +107,7 @@ class ConditionalVariationalAutoEncoder(BaseAutoEncoder):
 
     _: KW_ONLY
     beta: float = 1.0
-    classification_weight: float = 10.0
+    classification_weight: float = 1.0
     bound: str = "elbo"
     n_draws: int = 4
 
