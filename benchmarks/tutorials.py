@@ -33,7 +33,7 @@ from skae import (
 from skae.networks import ConvNetwork, DenseNetwork, LSTMNetwork
 from skae.objectives.contractive import squared_jacobian_norm
 
-FOLDER = Path(os.environ.get("SKAE_DATA", Path(__file__).parents[2] / "shared" / "data"))
+FOLDER = Path(os.environ.get("SKAE_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 
 
 class Mnist(NamedTuple):
