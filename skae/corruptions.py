@@ -5,7 +5,7 @@ A corruption maps x, (K, B, n_features), and the random streams to a corrupted c
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +25,19 @@ class Gaussian:
     def __call__(self, x: Tensor, random: RandomStreams) -> Tensor:
         """Return a corrupted copy of x."""
         return torch.add(x, random.normal(*x.shape[1:]), alpha=self.noise_level)
+
+
+@dataclass(frozen=True)
+class GaussianOfManyLevels:
+    """Add normal noise whose standard deviation is drawn for each row, its logarithm uniformly."""
+
+    low: float
+    high: float
+
+    def __call__(self, x: Tensor, random: RandomStreams) -> Tensor:
+        """Return a corrupted copy of x."""
+        level = self.low * (self.high / self.low) ** random.uniform(x.shape[1], 1)  # (K, B, 1)
+        return torch.addcmul(x, random.normal(*x.shape[1:]), level)
 
 
 @dataclass(frozen=True)
@@ -88,17 +101,25 @@ NAMES = {*KINDS, "salt_and_pepper"}
 
 
 def make_corruption(
-    corruption: str | Callable, noise_level: float, X: np.ndarray, device: torch.device | str
+    corruption: str | Callable, noise_level: float | Sequence[float], X: np.ndarray, device: torch.device | str
 ) -> Corruption:
     """Return the corruption that an estimator's parameters stand for, over rows like those of X, on the device.
 
     Raises
     ------
     ValueError
-        If ``noise_level`` is a probability and exceeds 1.
+        If ``noise_level`` is a probability and exceeds 1, or is not a range of levels where it is no number.
     """
     if not isinstance(corruption, str):
         return FromCallable(corruption)
+    if isinstance(noise_level, Sequence):
+        levels = list(noise_level)
+        if corruption != "gaussian" or len(levels) != 2 or not 0 < levels[0] <= levels[1] < np.inf:
+            raise ValueError(
+                f"noise_level={noise_level!r} with corruption={corruption!r}: give a number or, with 'gaussian', "
+                "a range (low, high) with 0 < low <= high, from which every row draws its level."
+            )
+        return GaussianOfManyLevels(float(levels[0]), float(levels[1]))
     if corruption != "gaussian" and noise_level > 1:
         raise ValueError(
             f"noise_level={noise_level} must be in [0, 1] with corruption={corruption!r}: it is the probability with "

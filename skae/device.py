@@ -69,6 +69,8 @@ def to_cpu(value):
         return [to_cpu(item) for item in value]
     if isinstance(value, torch.Tensor):
         return value.cpu()
-    if isinstance(value, torch.nn.Module) and any(p.device.type != "cpu" for p in value.parameters()):
+    if isinstance(value, torch.nn.Module) and any(
+        tensor.device.type != "cpu" for tensor in value.state_dict().values()
+    ):
         return copy.deepcopy(value).cpu()
     return value

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from numbers import Real
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -35,8 +35,10 @@ class DenoisingAutoEncoder(BaseAutoEncoder):
         maximum, "swap" to the value of another row of the batch in the same column. A callable
         ``(batch, generator)`` takes a tensor (n_samples, n_features) and a `torch.Generator` on its device and returns
         the corrupted tensor; ``noise_level`` is not used then.
-    noise_level : float, default=0.2
-        Strength of the corruption: >= 0 for "gaussian", in [0, 1] for the others.
+    noise_level : float or (low, high), default=0.2
+        Strength of the corruption: >= 0 for "gaussian", in [0, 1] for the others. With "gaussian" also a range from
+        which every row draws a level of its own, its logarithm uniformly: the network learns to see
+        both small and large deviations, which pays in outlier detection.
     {shared_parameters}
 
     Attributes
@@ -66,12 +68,12 @@ class DenoisingAutoEncoder(BaseAutoEncoder):
 
     _: KW_ONLY
     corruption: str | Callable = "gaussian"
-    noise_level: float = 0.2
+    noise_level: Any = 0.2
 
     _parameter_constraints: ClassVar[dict] = {
         **BaseAutoEncoder._parameter_constraints,
         "corruption": [StrOptions(NAMES), callable],
-        "noise_level": [Interval(Real, 0, None, closed="left")],
+        "noise_level": [Interval(Real, 0, None, closed="left"), list, tuple],
     }
 
     def fit(self, X, y=None):

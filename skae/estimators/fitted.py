@@ -98,14 +98,42 @@ class FittedAutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         """
         X = self._check_rows(X)
         self._check_range("X", X)
+        # float64 sums; mps has no float64
+        return -self._apply_loss(
+            lambda e: e.mean(-1, dtype=torch.float32 if e.device.type == "mps" else torch.float64), X
+        )
+
+    def feature_errors(self, X):
+        """Return each feature's part of the reconstruction error of each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        errors : ndarray of shape (n_samples, n_features), float64
+            Their sum over the features is minus `score_samples`.
+
+        Raises
+        ------
+        ValueError
+            If `score_samples` of this class is not the reconstruction error but a bound on the density of a row.
+        """
+        if type(self).score_samples is not FittedAutoEncoder.score_samples:
+            raise ValueError(
+                f"The score of a {type(self).__name__} is a bound on the density of the whole row, of which features "
+                "have no part of their own: take the squared residuals of reconstruct(X), in a detector "
+                "error='squared_error'."
+            )
+        X = self._check_rows(X)
+        self._check_range("X", X)
+        return self._apply_loss(lambda e: e, X) / X.shape[1]
+
+    def _apply_loss(self, reduce: Callable[[Tensor], Tensor], X: np.ndarray) -> np.ndarray:
         elementwise = LOSSES[self.loss].elementwise
-
-        def negative_error(network: Network, x: Tensor) -> Tensor:
-            # float64 sums; mps has no float64
-            errors = elementwise(network(x), x)
-            return -errors.mean(-1, dtype=torch.float32 if x.device.type == "mps" else torch.float64)
-
-        return self._apply(negative_error, X, np.float64)
+        return self._apply(lambda network, x: reduce(elementwise(network(x), x)), X, np.float64)
 
     def score(self, X, y=None):
         """Return the mean of `score_samples`, so that a search needs no scorer.

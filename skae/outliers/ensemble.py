@@ -1,0 +1,202 @@
+"""The detector's own model, for tables of which nothing is known."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from scipy.stats import median_abs_deviation
+from sklearn.base import BaseEstimator
+from torch import Tensor
+
+from skae.device import device_for_scoring, resolve_device, to_cpu
+from skae.estimators import DenoisingAutoEncoder
+from skae.inference import apply_in_blocks
+from skae.outliers.stored import StoredRows, StoredSamples
+from skae.random import derived_seeds, entropy_from
+
+N_MEMBERS, N_STORED = 100, 16  # samples, and rows in each
+N_NEIGHBORS = 5
+MAX_ROWS = 5000  # stored to compare with; scoring costs as many distances a row
+N_STEPS, BATCH_SIZE, ROWS_AN_EPOCH = 400, 128, 2048  # of the denoising network
+OUTLYING = 3.0  # deviations above the median at which rows are left out
+CHUNK_ROWS = 8192  # scaled at a time
+CLIP = 1e6  # of scaled values: float32 holds their squares
+SMALLEST = 1e-6  # distance whose logarithm stands for that of 0, and spread that counts as one
+LARGEST_EXPONENT = 600.0
+TINY = np.finfo(np.float64).tiny
+
+
+class ErrorEnsemble(BaseEstimator):
+    """Autoencoders of several kinds, whose errors are compared with those of typical training rows.
+
+    Columns are centred and divided by the geometric mean of their standard deviation and their range. Then a row has
+    these errors:
+
+    - *sampled*: its mean distance to the nearest of 16 rows, over 100 random samples: the reconstruction error of
+      autoencoders that store those rows. So few hardly hold outliers [1]_;
+    - *stored*: its distance to the nearest of all training rows, 5,000 at most;
+    - *local*: the same, in proportion to the distances among these rows [2]_;
+    - *denoised*: how much a denoising network changes it.
+
+    Each is the standard score of its logarithm among the training rows. ``robust`` leaves out training rows whose
+    sampled error is 3 deviations above the median, and takes the larger of the sampled and the stored score: networks
+    and local densities would learn the outliers that are left. Otherwise the mean of all four counts. Its exponential,
+    in the mean deviation, is an error again: 1 is that of a typical row.
+
+    Parameters
+    ----------
+    robust : bool, default=True
+        Whether the training rows may hold outliers.
+    device : str, default="auto"
+        Where to compute.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the samples and of the network.
+
+    References
+    ----------
+    .. [1] G. Pang, K. M. Ting and D. Albrecht, "LeSiNN: Detecting anomalies by identifying least similar nearest
+       neighbours", ICDM Workshops 2015.
+    .. [2] M. M. Breunig, H.-P. Kriegel, R. T. Ng and J. Sander, "LOF: identifying density-based local outliers",
+       SIGMOD 2000.
+    """
+
+    def __init__(self, robust=True, device="auto", random_state=None):
+        self.robust = robust
+        self.device = device
+        self.random_state = random_state
+
+    def fit(self, X):
+        """Store rows and train the network."""
+        if len(X) < 2:
+            raise ValueError(f"Found array with {len(X)} sample(s) while a minimum of 2 is required.")
+        resolve_device(self.device)
+        seed, network_seed = derived_seeds(entropy_from(self.random_state), n_members=2)
+        rng = np.random.default_rng(seed)
+        self._center, self._scale = _center_and_scale(X)
+        chosen = rng.permutation(len(X))[: max(MAX_ROWS, N_STEPS * BATCH_SIZE)]
+        rows = _scaled(X[chosen] if len(chosen) < len(X) else X, self._center, self._scale)
+        self._samples = StoredSamples(rows, N_MEMBERS, N_STORED, rng)
+        if self.robust:
+            sampled = self._apply(lambda x: self._samples.mean_distance(x), rows)
+            rows = rows[~_is_outlying(_log(sampled))]
+            self._samples = StoredSamples(rows, N_MEMBERS, N_STORED, rng)
+        self._stored = StoredRows(rows[rng.permutation(len(rows))[:MAX_ROWS]])
+        mean = self._apply(lambda x: self._stored.distances(x, N_NEIGHBORS)[:, 0], self._stored.rows.numpy())
+        self._stored.set_log_reach(_log(mean))
+        self.denoiser_ = None
+        if not self.robust:
+            self.denoiser_ = DenoisingAutoEncoder(
+                64,
+                hidden_layer_sizes=(128, 128),
+                activation="silu",
+                noise_level=(0.05, 1.5),
+                batch_size=BATCH_SIZE,
+                learning_rate_init=2e-3,
+                max_iter=math.ceil(N_STEPS * BATCH_SIZE / max(len(rows), ROWS_AN_EPOCH)),
+                device=self.device,
+                random_state=network_seed % 2**32,
+            )
+        try:
+            if self.denoiser_ is not None:
+                # few rows are repeated, for epochs have a cost beside that of their steps
+                self.denoiser_.fit(np.resize(rows, (max(len(rows), ROWS_AN_EPOCH), rows.shape[1])))
+        finally:  # after an interruption the network has its best weights so far, if any
+            if self.denoiser_ is None or self.denoiser_.__sklearn_is_fitted__():
+                views = self._views(self._stored.rows.cpu().numpy())
+                self._typical, self._spread = views.mean(0), np.maximum(views.std(0), SMALLEST)
+                self.n_features_in_ = X.shape[1]
+        return self
+
+    def score_samples(self, X):
+        """Return minus the error of each row, (n,), float64."""
+        scores = np.empty(len(X))
+        for part, Z in self._chunks(X):
+            standard = (self._views(Z) - self._typical) / self._spread
+            scores[part] = standard.max(1) if self.robust else standard.mean(1)
+        return -np.exp(np.minimum(scores * self._spread.mean(), LARGEST_EXPONENT))
+
+    def reconstruct(self, X):
+        """Return the rows as the network gives them back, or as the mean of the nearest stored ones, (n, d)."""
+        X_hat = np.empty(X.shape, X.dtype)
+        for part, Z in self._chunks(X):
+            if self.denoiser_ is None:
+                Z_hat = self._apply(lambda x: self._stored.rows[self._stored.nearest(x, N_NEIGHBORS)[1]].mean(1), Z)
+            else:
+                Z_hat = self.denoiser_.reconstruct(Z)
+            X_hat[part] = Z_hat * self._scale + self._center
+        return X_hat
+
+    def shares(self, X):
+        """Return each feature's share of a row's squared differences to stored rows and the denoised row, (n, d)."""
+        shares = np.empty(X.shape)
+        for part, Z in self._chunks(X):
+            squared = [self._apply(lambda x: self._stored.squared_differences(x, N_NEIGHBORS), Z)]
+            if self.denoiser_ is not None:
+                squared.append(np.square(self.denoiser_.reconstruct(Z) - Z, dtype=np.float64))
+            shares[part] = np.mean([parts / np.maximum(parts.sum(1, keepdims=True), TINY) for parts in squared], axis=0)
+        return shares / np.maximum(shares.sum(1, keepdims=True), TINY)
+
+    def _views(self, Z: np.ndarray) -> np.ndarray:
+        """Return the logarithms of the errors of scaled rows, (n, n_views)."""
+
+        def distances(x: Tensor) -> Tensor:
+            return torch.cat([self._samples.mean_distance(x)[:, None], self._stored.distances(x, N_NEIGHBORS)], 1)
+
+        sampled, mean, first, log_reach = self._apply(distances, Z).T
+        if self.denoiser_ is None:
+            return np.stack([_log(sampled), _log(mean)], 1)
+        denoised = np.sqrt(-self.denoiser_.score_samples(Z))
+        return np.stack([_log(sampled), _log(first), _log(mean) - log_reach, _log(denoised)], 1)
+
+    def _apply(self, function: Callable[[Tensor], Tensor], Z: np.ndarray) -> np.ndarray:
+        """Apply a function from scaled rows (B, d) to (B, ...)."""
+        device = device_for_scoring(self.device)
+        for name in ("_samples", "_stored"):
+            if name in vars(self):
+                vars(self)[name].to(device)
+        return apply_in_blocks(lambda x: function(x[0]).unsqueeze(0), Z, device, np.dtype(np.float64))
+
+    def _chunks(self, X: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+        """Yield slices and the scaled rows in them."""
+        for start in range(0, len(X), CHUNK_ROWS):
+            part = slice(start, start + CHUNK_ROWS)
+            yield part, _scaled(X[part], self._center, self._scale)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return "_typical" in vars(self)
+
+    def __getstate__(self):
+        return to_cpu(super().__getstate__())
+
+
+def _center_and_scale(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return each column's mean and the geometric mean of its standard deviation and range, 1 where it is constant.
+
+    Measured on ADBench it did better than either alone: by deviations heavy tails decide, by ranges they hide the rest.
+    """
+    center = X.mean(0, dtype=np.float64)
+    deviation = np.sqrt(
+        sum(np.square(part - center).sum(0) for part in np.array_split(X, max(1, len(X) // 1024))) / len(X)
+    )
+    scale = np.sqrt(deviation * (X.max(0).astype(np.float64) - X.min(0)) / 3)
+    constant = deviation <= 10 * np.finfo(X.dtype).eps * np.abs(center)
+    return center, np.where(constant, 1.0, scale)
+
+
+def _scaled(X: np.ndarray, center: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Return scaled rows, float32."""
+    return ((X - center) / scale).clip(-CLIP, CLIP).astype(np.float32)
+
+
+def _is_outlying(values: np.ndarray) -> np.ndarray:
+    """Return which values are far above the median, (n,)."""
+    above = values - np.median(values)
+    spread = median_abs_deviation(values, scale="normal") or values.std()
+    return above > OUTLYING * spread
+
+
+def _log(distances: np.ndarray) -> np.ndarray:
+    return np.log(np.maximum(distances, SMALLEST))

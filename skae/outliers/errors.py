@@ -1,0 +1,93 @@
+"""How far a row is from its reconstruction, and which features make it so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from skae.estimators import BaseAutoEncoder
+
+CHUNK_ROWS = 8192  # of X that are copied at a time
+RIDGE = 0.1  # of the mean variance of the residuals, added to each
+
+
+class ErrorMeasure:
+    """The model's own error: its ``loss``, a variational one's negative evidence lower bound, the ensemble's error."""
+
+    def __init__(self, model: Any):
+        self.model = model
+
+    def errors(self, X: np.ndarray) -> np.ndarray:
+        """Return the error of each row, (n,)."""
+        return -self.model.score_samples(X)
+
+    def contributions(self, X: np.ndarray) -> np.ndarray:
+        """Return each feature's part of it, (n, n_features)."""
+        if isinstance(self.model, BaseAutoEncoder):
+            return self.model.feature_errors(X)
+        return self.model.shares(X) * self.errors(X)[:, None]
+
+
+class ResidualMeasure(ErrorMeasure):
+    """A mean over the features of a function of the residuals."""
+
+    def errors(self, X: np.ndarray) -> np.ndarray:
+        """Return the error of each row, (n,)."""
+        return np.concatenate([self.parts(residuals).mean(1) for residuals in self.residuals(X)])
+
+    def contributions(self, X: np.ndarray) -> np.ndarray:
+        """Return each feature's part of it, (n, n_features)."""
+        return np.concatenate([self.parts(residuals) for residuals in self.residuals(X)]) / X.shape[1]
+
+    def residuals(self, X: np.ndarray) -> Iterator[np.ndarray]:
+        """Yield what the reconstruction lacks, a chunk of rows at a time, float64."""
+        for start in range(0, len(X), CHUNK_ROWS):
+            rows = X[start : start + CHUNK_ROWS]
+            yield rows - self.model.reconstruct(rows).astype(np.float64)
+
+    def parts(self, residuals: np.ndarray) -> np.ndarray:
+        """Return each feature's error, the shape of the residuals."""
+        raise NotImplementedError
+
+
+class SquaredError(ResidualMeasure):
+    """Squared residuals."""
+
+    def parts(self, residuals: np.ndarray) -> np.ndarray:
+        """Return each feature's error, the shape of the residuals."""
+        return np.square(residuals)
+
+
+class AbsoluteError(ResidualMeasure):
+    """Absolute residuals."""
+
+    def parts(self, residuals: np.ndarray) -> np.ndarray:
+        """Return each feature's error, the shape of the residuals."""
+        return np.abs(residuals)
+
+
+class WhitenedError(ResidualMeasure):
+    """Squared Mahalanobis norm of the residuals: by their mean and covariance on the training rows, with a ridge."""
+
+    def fit(self, X: np.ndarray) -> WhitenedError:
+        """Find the residuals' mean and inverse covariance."""
+        self.mean = sum(residuals.sum(0) for residuals in self.residuals(X)) / len(X)
+        covariance = sum((r - self.mean).T @ (r - self.mean) for r in self.residuals(X)) / len(X)
+        ridge = RIDGE * np.trace(covariance) / len(covariance) or 1.0  # without any residual as it is
+        self.precision = np.linalg.inv(covariance + ridge * np.eye(len(covariance)))
+        return self
+
+    def parts(self, residuals: np.ndarray) -> np.ndarray:
+        """Return each feature's error, the shape of the residuals."""
+        centered = residuals - self.mean
+        return centered @ self.precision * centered
+
+
+MEASURES = {"auto": ErrorMeasure, "squared_error": SquaredError, "absolute_error": AbsoluteError}
+
+
+def make_measure(error: str, model: Any, X_train: np.ndarray) -> ErrorMeasure:
+    """Return the measure that an ``error`` parameter stands for."""
+    return WhitenedError(model).fit(X_train) if error == "whitened" else MEASURES[error](model)
