@@ -5,14 +5,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, OutlierMixin, _fit_context, clone
 from sklearn.callback import CallbackSupportMixin
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils._param_validation import HasMethods, Interval, RealNotInt, StrOptions
 from sklearn.utils.validation import (
     _check_y,
     check_consistent_length,
@@ -23,9 +23,10 @@ from sklearn.utils.validation import (
 
 from skae.estimators import BaseAutoEncoder
 from skae.estimators.fitted import FLOATS
-from skae.outliers.cache import cache_key
+from skae.outliers.cache import cache_key, train
 from skae.outliers.ensemble import ErrorEnsemble
 from skae.outliers.errors import MEASURES, make_measure
+from skae.outliers.members import Members
 from skae.outliers.threshold import parse_rule
 from skae.random import derived_seeds, entropy_from
 
@@ -68,6 +69,11 @@ class AutoEncoderOutlierDetector(OutlierMixin, CallbackSupportMixin, BaseEstimat
         Share of the rows, drawn at random, that do not train: the threshold is set on their errors, and `p_values`
         compares with them. None sets the threshold on the errors of the training rows, so that all rows train. Those
         are smaller than new rows' errors where rows are few and the network is large: hold some out then.
+    n_estimators : int, default=1
+        Number of clones of ``autoencoder``, whose errors are averaged.
+    max_samples : int or float in (0, 1], default=1.0
+        Rows that each clone is trained on, drawn without replacement: their number or their share. Clones of few rows
+        hardly learn outliers.
     memory : str, joblib.Memory or None, default=None
         Cache of trained autoencoders, as in `sklearn.pipeline.Pipeline`: with it, a search over ``threshold``,
         ``contamination`` or ``error`` trains once a fold. (To search both give two grids, ``[{"threshold": [...]},
@@ -116,6 +122,8 @@ class AutoEncoderOutlierDetector(OutlierMixin, CallbackSupportMixin, BaseEstimat
     threshold: float | str = "auto"
     contamination: float | str = "auto"
     calibration_fraction: float | None = None
+    n_estimators: int = 1
+    max_samples: float = 1.0
     memory: Any = None
     random_state: Any = None
 
@@ -126,6 +134,8 @@ class AutoEncoderOutlierDetector(OutlierMixin, CallbackSupportMixin, BaseEstimat
         "threshold": [Interval(Real, 0, None, closed="left"), str],
         "contamination": [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="right")],
         "calibration_fraction": [Interval(Real, 0, 1, closed="neither"), None],
+        "n_estimators": [Interval(Integral, 1, None, closed="left")],
+        "max_samples": [Interval(Integral, 1, None, closed="left"), Interval(RealNotInt, 0, 1, closed="right")],
         "memory": [str, HasMethods(["cache"]), None],
         "random_state": ["random_state"],
     }
@@ -162,11 +172,11 @@ class AutoEncoderOutlierDetector(OutlierMixin, CallbackSupportMixin, BaseEstimat
             X = validate_data(self, X, dtype=FLOATS)
             context.call_on_fit_task_begin(estimator=self, X=X, y=y)
             X_train, X_held_out = self._split(self._normal_rows(X, y))
-            train = check_memory(self.memory).cache(_train, ignore=["autoencoder", "caller", "context"])
+            cached = check_memory(self.memory).cache(train, ignore=["autoencoder", "caller", "context"])
             subcontext = context.subcontext(task_name="fit-autoencoder")
             try:
                 # the parameters are this detector's own, whichever fit filled the cache
-                autoencoder.__dict__.update(train(cache_key(autoencoder), X_train, autoencoder, self, subcontext))
+                autoencoder.__dict__.update(cached(cache_key(autoencoder), X_train, autoencoder, self, subcontext))
             finally:
                 # fitted to the end, or with the best weights before an interruption
                 if autoencoder.__sklearn_is_fitted__():
@@ -386,7 +396,19 @@ class AutoEncoderOutlierDetector(OutlierMixin, CallbackSupportMixin, BaseEstimat
         return lambda errors: threshold
 
     def _unfitted_autoencoder(self) -> Any:
-        autoencoder = ErrorEnsemble(not self.novelty) if self.autoencoder is None else clone(self.autoencoder)
+        autoencoder: Any
+        as_is = (self.n_estimators, self.max_samples) == (1, 1.0)
+        if self.autoencoder is None:
+            if not as_is:
+                raise ValueError(
+                    f"n_estimators={self.n_estimators} and max_samples={self.max_samples} are for a given autoencoder; "
+                    "the ensemble that autoencoder=None stands for has its own members."
+                )
+            autoencoder = ErrorEnsemble(not self.novelty)
+        else:
+            autoencoder = clone(self.autoencoder)
+            if not as_is:
+                autoencoder = Members(autoencoder, self.n_estimators, self.max_samples)
         if self.random_state is not None:
             autoencoder.set_params(random_state=self.random_state)
         return autoencoder
@@ -412,13 +434,3 @@ class AutoEncoderOutlierDetector(OutlierMixin, CallbackSupportMixin, BaseEstimat
     def _set_threshold(self) -> None:
         self.threshold_ = self._threshold_rule()(self._errors)
         self.offset_ = -self.threshold_
-
-
-def _train(key, X, autoencoder, caller, context) -> dict:
-    """Fit an autoencoder within the caller's callback task; return its fitted state, cached by ``key`` and X alone."""
-    with context.propagate_callback_context(autoencoder):
-        context.call_on_fit_task_begin(estimator=caller, X=X)
-        autoencoder.fit(X)
-        context.call_on_fit_task_end(estimator=caller, X=X)
-    parameters = autoencoder.get_params(deep=False)
-    return {k: v for k, v in autoencoder.__getstate__().items() if k not in parameters and k != "_skl_callbacks"}

@@ -129,15 +129,17 @@ class ErrorEnsemble(BaseEstimator):
             X_hat[part] = Z_hat * self._scale + self._center
         return X_hat
 
-    def shares(self, X):
-        """Return each feature's share of a row's squared differences to stored rows and the denoised row, (n, d)."""
+    def feature_errors(self, X):
+        """Share errors out by the squared differences of rows from stored ones and from the denoised row, (n, d)."""
         shares = np.empty(X.shape)
         for part, Z in self._chunks(X):
             squared = [self._apply(lambda x: self._stored.squared_differences(x, N_NEIGHBORS), Z)]
             if self.denoiser_ is not None:
                 squared.append(np.square(self.denoiser_.reconstruct(Z) - Z, dtype=np.float64))
             shares[part] = np.mean([parts / np.maximum(parts.sum(1, keepdims=True), TINY) for parts in squared], axis=0)
-        return shares / np.maximum(shares.sum(1, keepdims=True), TINY)
+        total = shares.sum(1, keepdims=True)
+        # a row that is itself stored, and as it would be denoised, differs in no feature
+        return np.where(total > 0, shares / np.maximum(total, TINY), 1 / X.shape[1]) * -self.score_samples(X)[:, None]
 
     def _views(self, Z: np.ndarray) -> np.ndarray:
         """Return the logarithms of the errors of scaled rows, (n, n_views)."""

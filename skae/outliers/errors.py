@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from skae.estimators import BaseAutoEncoder
-
 CHUNK_ROWS = 8192  # of X that are copied at a time
 RIDGE = 0.1  # of the mean variance of the residuals, added to each
 
@@ -25,9 +23,7 @@ class ErrorMeasure:
 
     def contributions(self, X: np.ndarray) -> np.ndarray:
         """Return each feature's part of it, (n, n_features)."""
-        if isinstance(self.model, BaseAutoEncoder):
-            return self.model.feature_errors(X)
-        return self.model.shares(X) * self.errors(X)[:, None]
+        return self.model.feature_errors(X)
 
 
 class ResidualMeasure(ErrorMeasure):

@@ -1,0 +1,60 @@
+"""Several autoencoders of one kind, each on rows of its own."""
+
+from __future__ import annotations
+
+from numbers import Integral
+
+import numpy as np
+from sklearn.base import BaseEstimator, clone
+
+from skae.random import derived_seeds, entropy_from
+
+
+class Members(BaseEstimator):
+    """Clones of an autoencoder, trained one after the other on random rows, whose errors are averaged.
+
+    Parameters
+    ----------
+    autoencoder : autoencoder
+        Unfitted.
+    n_estimators : int
+        Number of clones.
+    max_samples : int or float
+        Rows for each, drawn without replacement: their number, at most all, or their share.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the rows and of the clones; None takes the autoencoder's.
+    """
+
+    def __init__(self, autoencoder, n_estimators, max_samples, random_state=None):
+        self.autoencoder = autoencoder
+        self.n_estimators = n_estimators
+        self.max_samples = max_samples
+        self.random_state = random_state
+
+    def fit(self, X):
+        """Train the clones."""
+        own = self.autoencoder.random_state if self.random_state is None else self.random_state
+        seed, *seeds = derived_seeds(entropy_from(own), n_members=1 + self.n_estimators)
+        rng = np.random.default_rng(seed)
+        absolute = isinstance(self.max_samples, Integral)
+        n = min(self.max_samples, len(X)) if absolute else max(1, round(self.max_samples * len(X)))
+        self.autoencoders_ = [
+            clone(self.autoencoder).set_params(random_state=s % 2**32).fit(X[rng.permutation(len(X))[:n]])
+            for s in seeds
+        ]
+        return self
+
+    def score_samples(self, X):
+        """Return the mean of the clones' scores, (n,)."""
+        return np.mean([autoencoder.score_samples(X) for autoencoder in self.autoencoders_], axis=0)
+
+    def reconstruct(self, X):
+        """Return the mean of the clones' reconstructions, (n, n_features)."""
+        return np.mean([autoencoder.reconstruct(X) for autoencoder in self.autoencoders_], axis=0)
+
+    def feature_errors(self, X):
+        """Return each feature's part of the error of each row, (n, n_features)."""
+        return np.mean([autoencoder.feature_errors(X) for autoencoder in self.autoencoders_], axis=0)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return "autoencoders_" in vars(self)

@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+
+from skae import AutoEncoderTransformer, StackedAutoEncoder, VariationalAutoEncoder
+from skae.outliers.errors import RIDGE, ErrorMeasure, make_measure
+
+
+@pytest.fixture(scope="module")
+def rows():
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(300, 2)) @ rng.normal(size=(2, 5)) + rng.normal(size=(300, 5)) * [0.01, 0.1, 0.1, 0.3, 1]
+
+
+@pytest.fixture(scope="module")
+def fitted(rows):
+    return AutoEncoderTransformer(2, hidden_layer_sizes=(8,), max_iter=20, random_state=0).fit(rows)
+
+
+def test_squared_and_absolute_errors_are_means_over_the_features(rows, fitted):
+    residuals = rows - fitted.reconstruct(rows)
+    np.testing.assert_allclose(make_measure("squared_error", fitted, rows).errors(rows), (residuals**2).mean(1))
+    np.testing.assert_allclose(make_measure("absolute_error", fitted, rows).errors(rows), np.abs(residuals).mean(1))
+
+
+def test_whitened_is_the_mahalanobis_norm(rows, fitted):
+    residuals = rows - fitted.reconstruct(rows)
+    covariance = np.cov(residuals.T, bias=True)
+    covariance += RIDGE * np.trace(covariance) / 5 * np.eye(5)
+    centered = residuals - residuals.mean(0)
+    expected = np.einsum("ni,ij,nj->n", centered, np.linalg.inv(covariance), centered) / 5
+    np.testing.assert_allclose(make_measure("whitened", fitted, rows).errors(rows), expected)
+
+
+def test_whitened_without_residuals():
+    class Perfect:
+        def reconstruct(self, X):
+            return X
+
+    X = np.ones((4, 2))
+    assert make_measure("whitened", Perfect(), X).errors(X).tolist() == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("error", ["auto", "squared_error", "absolute_error", "whitened"])
+@pytest.mark.parametrize("loss", ["squared_error", "huber", "binary_cross_entropy"])
+def test_contributions_sum_to_the_error(error, loss, rows):
+    X = (rows - rows.min()) / np.ptp(rows)
+    model = StackedAutoEncoder(2, hidden_layer_sizes=(8,), max_iter=5, loss=loss, random_state=0).fit(X)
+    measure = make_measure(error, model, X)
+    np.testing.assert_allclose(measure.contributions(X).sum(1), measure.errors(X), rtol=1e-9)
+
+
+def test_a_bound_has_no_parts(rows):
+    vae = VariationalAutoEncoder(2, max_iter=2, random_state=0).fit(rows)
+    with pytest.raises(ValueError, match=r"score of a VariationalAutoEncoder is a bound.*error='squared_error'"):
+        ErrorMeasure(vae).contributions(rows)

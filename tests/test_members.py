@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+
+from skae import AutoEncoderOutlierDetector, AutoEncoderTransformer
+from skae.outliers.members import Members
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return np.random.default_rng(0).normal(size=(60, 4))
+
+
+def small(**parameters):
+    return AutoEncoderTransformer(1, hidden_layer_sizes=(4,), max_iter=3, **parameters)
+
+
+@pytest.mark.parametrize(("max_samples", "n"), [(10, 10), (0.25, 15), (1000, 60), (1.0, 60), (0.001, 1)])
+def test_each_member_is_trained_on_rows_of_its_own(max_samples, n, rows, monkeypatch):
+    seen = []
+    fit = AutoEncoderTransformer.fit
+    monkeypatch.setattr(AutoEncoderTransformer, "fit", lambda self, X: (seen.append(X), fit(self, X))[1])
+    Members(small(), 3, max_samples, random_state=0).fit(rows)
+    assert [len(X) for X in seen] == [n] * 3
+    assert all(len(np.unique(X, axis=0)) == n for X in seen)
+    assert len({X.tobytes() for X in seen}) == 3
+
+
+def test_errors_are_averaged(rows):
+    members = Members(small(), 3, 20, random_state=0).fit(rows)
+    parts = members.autoencoders_
+    np.testing.assert_allclose(members.score_samples(rows), np.mean([m.score_samples(rows) for m in parts], axis=0))
+    np.testing.assert_allclose(members.feature_errors(rows).sum(1), -members.score_samples(rows))
+    assert len({m.random_state for m in parts}) == 3
+
+
+@pytest.mark.parametrize("seeded", ["detector", "autoencoder"])
+def test_a_detector_of_members_is_reproducible(seeded, rows):
+    def scores():
+        autoencoder = small(random_state=0 if seeded == "autoencoder" else None)
+        random_state = 0 if seeded == "detector" else None
+        detector = AutoEncoderOutlierDetector(autoencoder, n_estimators=4, max_samples=16, random_state=random_state)
+        return detector.fit(rows).score_samples(rows)
+
+    np.testing.assert_array_equal(scores(), scores())
+
+
+def test_members_are_for_a_given_autoencoder(rows):
+    with pytest.raises(ValueError, match=r"n_estimators=3 and max_samples=1\.0 are for a given autoencoder"):
+        AutoEncoderOutlierDetector(n_estimators=3).fit(rows)
