@@ -3,15 +3,16 @@
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.compose import ColumnTransformer
+from sklearn.compose import ColumnTransformer, make_column_selector
 from sklearn.datasets import load_breast_cancer
 from sklearn.decomposition import PCA
 from sklearn.frozen import FrozenEstimator
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.manifold import TSNE
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import FeatureUnion, make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from test_base import quick
 
 from skae import AutoEncoderOutlierDetector, AutoEncoderTransformer
@@ -36,6 +37,29 @@ def test_feature_union_and_column_transformer(cancer):
     named = columns.set_output(transform="pandas").fit_transform(X)
     assert list(named.columns[:2]) == ["mean__autoencodertransformer0", "mean__autoencodertransformer1"]
     pd.testing.assert_index_equal(named.index, X.index)
+
+
+@pytest.mark.parametrize("autoencoder", [None, quick(2)])
+def test_categories_and_missing_values(autoencoder):
+    rng = np.random.default_rng(0)
+    kind = rng.choice(["small", "large"], 300)
+    size = np.where(kind == "small", 1.0, 100.0) + rng.normal(size=300)
+    table = pd.DataFrame({"kind": kind, "size": size, "weight": size * 2 + rng.normal(size=300)})
+    table.loc[::10, "weight"] = np.nan
+    table.loc[5, "kind"] = np.nan
+    table.loc[7] = ["small", 100.0, 500.0]
+    columns = ColumnTransformer(
+        [
+            ("numbers", SimpleImputer(add_indicator=True), make_column_selector(dtype_include="number")),
+            ("categories", OneHotEncoder(handle_unknown="ignore"), make_column_selector(dtype_exclude="number")),
+        ],
+        sparse_threshold=0,
+    )
+    detector = AutoEncoderOutlierDetector(autoencoder, contamination=0.02, random_state=0)
+    scaler = StandardScaler() if autoencoder is not None else "passthrough"
+    pipeline = make_pipeline(columns, scaler, detector).fit(table)
+    assert pipeline.predict(table)[7] == -1
+    assert pipeline.predict(pd.DataFrame({"kind": ["huge"], "size": [np.nan], "weight": [np.nan]})) in (-1, 1)
 
 
 def test_before_tsne(cancer):
