@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skae.corruptions import FromCallable, Gaussian, Masking, SaltAndPepper, Swap
+from skae.corruptions import FromCallable, Gaussian, GaussianOfManyLevels, Masking, SaltAndPepper, Swap
 from skae.random import RandomStreams
 
 X = torch.rand(2, 500, 4) + 1  # in [1, 2), so 0 is no value of its own
@@ -69,3 +69,11 @@ def test_callable_sees_each_members_rows_and_generator():
     corrupted = FromCallable(double)(X, RandomStreams(streams))
     offsets = [torch.rand(1, generator=torch.Generator().manual_seed(seed)) for seed in streams]
     assert corrupted.equal(torch.stack([x * 2 + offset for x, offset in zip(X, offsets, strict=True)]))
+
+
+def test_each_row_draws_a_level_of_its_own():
+    x = torch.zeros(1, 4000, 200)
+    levels = GaussianOfManyLevels(0.01, 1.0)(x, RandomStreams([0])).std(2).log10()[0]  # 10 % off, by the 200 values
+    assert levels.min() > -2.2
+    assert levels.max() < 0.2
+    assert torch.histc(levels, 4, -2, 0).min() > 850  # of 1,000 each: uniform in the logarithm

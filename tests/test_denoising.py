@@ -79,6 +79,9 @@ def test_early_stopping_watches_the_denoising_loss(digits):
             {"corruption": "masking", "noise_level": 1.2},
             r"noise_level=1.2 must be in \[0, 1\] with corruption='masking'",
         ),
+        ({"noise_level": (0.5, 0.1)}, r"noise_level=\(0.5, 0.1\) with corruption='gaussian': give a number or"),
+        ({"noise_level": (0.1,)}, r"a range \(low, high\) with 0 < low <= high"),
+        ({"noise_level": [0.1, 0.5], "corruption": "swap"}, "with corruption='swap': give a number"),
         ({"corruption": "blur"}, "'corruption' parameter of DenoisingAutoEncoder must be"),
     ],
 )
