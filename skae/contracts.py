@@ -45,6 +45,10 @@ class Network(nn.Module):
         """Decode the code of x."""
         return self.decode(self.encode(x, random), random)
 
+    def flat_gradients(self, loss: Loss) -> Gradients | None:
+        """Return what computes gradients faster than autograd, if there is such a thing for this network."""
+        return None
+
 
 class RowSummary(NamedTuple):
     """What a network may know of the rows before it is trained, so that their location and unit do not matter."""
@@ -73,8 +77,18 @@ class Loss(NamedTuple):
     """A measure of the distance between a network's raw output and its target."""
 
     elementwise: Callable[[Tensor, Tensor], Tensor]  # (raw output, target) -> the same shape
+    gradient: Callable[[Tensor, Tensor], Tensor]  # of the sum over all elements, for the raw output
     link: nn.Module | None  # from raw output to reconstruction; None is the identity
     unit: Callable[[float], float]  # size of the loss of rows of a given scale
+
+
+class Gradients(Protocol):
+    """A network's parameters as one vector, of which they have become views."""
+
+    flat: nn.Parameter
+
+    def compute(self, x: Tensor, target: Tensor, unit: float) -> Tensor:
+        """Return each member's mean loss, (K,); leave the gradient of their sum over ``unit`` in ``flat.grad``."""
 
 
 class Corruption(Protocol):

@@ -23,6 +23,7 @@ from skae import (
 from skae.plotting import (
     CodeDisplay,
     ErrorHistogramDisplay,
+    ExplanationDisplay,
     LossCurveDisplay,
     ManifoldDisplay,
     ReconstructionDisplay,
@@ -189,6 +190,164 @@ def test_title_says_on_which_side_of_the_threshold_a_row_is(detector, X):
 def test_a_signal_is_one_row(autoencoder, X):
     with pytest.raises(ValueError, match=r"x of shape \(60, 12\) is not one row"):
         SignalDisplay.from_estimator(autoencoder, X)
+
+
+# ---- explanations --------------------------------------------------------------------------------------------
+
+
+ENSEMBLES = {
+    "robust": {},
+    "novelty": {"novelty": True},
+    "members": {"autoencoder": make_autoencoder(), "n_estimators": 2},
+}
+
+
+@pytest.fixture(scope="module", params=ENSEMBLES.values(), ids=ENSEMBLES)
+def ensemble(X, request):
+    return AutoEncoderOutlierDetector(random_state=0, **request.param).fit(X)
+
+
+def test_bars_are_the_features_that_add_most_and_sum_to_the_error(detector, X):
+    display = ExplanationDisplay.from_estimator(detector, X[3], max_features=4)
+
+    contributions = detector.explain(X[3:4]).iloc[0].sort_values(ascending=False)
+    widths = [bar.get_width() for bar in display.bars_]
+    assert row_labels(display) == [*contributions.index[:4], "8 others"]
+    np.testing.assert_allclose(widths, [*contributions[:4], contributions[4:].sum()])
+    assert sum(widths) == pytest.approx(-detector.score_samples(X[3:4])[0])
+    assert display.ax_.yaxis.get_inverted()
+    largest = int(contributions.index[0][1:])
+    assert display.ax_.texts[0].get_text() == (
+        f"{X[3, largest]:.4g} instead of {detector.reconstruct(X[3:4])[0, largest]:.4g}"
+    )
+
+
+@pytest.mark.parametrize(("max_features", "last"), [(11, "1 other"), (12, None), (100, None)])
+def test_there_are_others_where_features_are_more_than_bars(detector, X, max_features, last):
+    labels = row_labels(ExplanationDisplay.from_estimator(detector, X[:1], max_features=max_features))
+    assert len(labels) == N_FEATURES
+    assert last is None or labels[-1] == last
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_row_of_a_frame_names_its_bars(X):
+    named = pd.DataFrame(X).add_prefix("column ")
+    detector = AutoEncoderOutlierDetector(make_autoencoder(2)).fit(named)
+    displays = [ExplanationDisplay.from_estimator(detector, x) for x in (named.iloc[3], named.iloc[[3]])]
+
+    assert row_labels(displays[0]) == row_labels(displays[1])
+    assert all(label.startswith("column ") for label in row_labels(displays[0])[:-1])
+    assert_array_equal(displays[0].contributions, displays[1].contributions)
+
+
+def test_features_that_the_row_should_not_be_blamed_for_are_bars_to_the_left(X):
+    detector = AutoEncoderOutlierDetector(make_autoencoder(2), error="whitened").fit(X)
+    i = detector.explain(X).min(axis=1).argmin()
+    display = ExplanationDisplay.from_estimator(detector, X[i], max_features=12)
+
+    assert display.bars_[-1].get_width() < 0
+    image = ExplanationDisplay.from_estimator(detector, X[i], image_shape=(3, 4)).image_
+    assert image.norm.vmin == -image.norm.vmax
+
+
+@pytest.mark.parametrize("image_shape", [(3, 4), (1, 3, 4), (3, 2, 2)])
+def test_map_of_an_image_is_the_error_of_its_pixels(detector, X, image_shape):
+    display = ExplanationDisplay.from_estimator(detector, X[3], image_shape=image_shape)
+
+    *pictures, error = display.ax_.images
+    contributions = detector.explain(X[3:4]).to_numpy().reshape(-1, *image_shape[-2:]).sum(0)
+    assert error is display.image_
+    np.testing.assert_allclose(error.get_array(), contributions)
+    assert error.get_clim() == (0, error.get_array().max())
+    assert [label.get_text() for label in display.ax_.get_xticklabels()] == [
+        "image",
+        "reconstruction",
+        "part of the error",
+    ]
+    if len(image_shape) == 2:
+        for picture, row in zip(pictures, (X[3], detector.reconstruct(X[3:4])[0]), strict=True):
+            assert_array_equal(picture.get_array(), row.reshape(image_shape))
+
+
+@pytest.mark.parametrize("n_channels", [1, 2])
+def test_curve_of_a_sequence_is_the_error_of_its_steps(detector, X, n_channels):
+    shape = (N_FEATURES // n_channels, n_channels)
+    display = ExplanationDisplay.from_estimator(detector, X[3], sequence_shape=shape)
+
+    contributions = detector.explain(X[3:4]).to_numpy().reshape(shape).sum(1)
+    corners = display.area_.get_paths()[0].vertices
+    for step, error in enumerate(contributions):
+        assert corners[corners[:, 0] == step, 1].max() == pytest.approx(error)
+    curves = [line.get_ydata() for line in display.ax_.lines]
+    assert_array_equal(curves, [*X[3].reshape(shape).T, *detector.reconstruct(X[3:4]).reshape(shape).T])
+    (below,) = display.ax_.child_axes
+    lowest = min(curve.min() for curve in curves)
+    above = display.ax_.transData.transform((0, lowest))[1]
+    assert above > below.transData.transform((0, contributions.max()))[1], "the curves cross"
+
+
+@pytest.mark.parametrize("shape", [{}, {"image_shape": (3, 4)}, {"sequence_shape": (12, 1)}])
+def test_title_of_an_explanation_says_on_which_side_of_the_threshold_the_row_is(detector, X, shape):
+    labels = detector.predict(X)
+    for label, side in ((1, ", not above the threshold"), (-1, ", above the threshold")):
+        row = X[labels == label][0]
+        assert side in ExplanationDisplay.from_estimator(detector, row, **shape).ax_.get_title()
+
+
+@pytest.mark.parametrize("shape", [{}, {"image_shape": (3, 4)}, {"sequence_shape": (12, 1)}])
+def test_a_row_without_any_error_is_drawn(shape, pyplot):
+    nothing = np.zeros(N_FEATURES)
+    display = ExplanationDisplay(
+        x=nothing, reconstruction=nothing, contributions=nothing, names=range(12), error=0.0, threshold=1.0, **shape
+    ).plot()
+    display.figure_.canvas.draw()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_features": 0}, "max_features=0"),
+        ({"image_shape": (3, 5)}, r"image_shape=\(3, 5\).*12"),
+        ({"sequence_shape": (5, 2)}, r"sequence_shape=\(5, 2\).*12 features"),
+        ({"sequence_shape": (12,)}, r"sequence_shape=\(12,\).*n_steps, n_channels"),
+        ({"image_shape": (3, 4), "sequence_shape": (12, 1)}, r"image_shape=\(3, 4\) and sequence_shape=\(12, 1\)"),
+    ],
+)
+def test_explanations_that_cannot_be_drawn(detector, X, pyplot, options, message):
+    with pytest.raises(ValueError, match=message):
+        ExplanationDisplay.from_estimator(detector, X[0], **options)
+    with pytest.raises(ValueError, match=r"x of shape \(60, 12\) is not one row"):
+        ExplanationDisplay.from_estimator(detector, X)
+    assert not pyplot.get_fignums()
+
+
+def test_only_a_detector_whose_error_has_parts_explains_a_row(autoencoder, X):
+    with pytest.raises(TypeError, match="AutoEncoderOutlierDetector"):
+        ExplanationDisplay.from_estimator(autoencoder, X[0])
+    variational = AutoEncoderOutlierDetector(make_autoencoder(2, VariationalAutoEncoder)).fit(X)
+    with pytest.raises(ValueError, match="error='squared_error'"):
+        ExplanationDisplay.from_estimator(variational, X[0])
+
+
+def test_reconstructions_of_an_ensemble_are_drawn(ensemble, X):
+    detector, reconstructions = ensemble, ensemble.reconstruct(X)
+    images = ReconstructionDisplay.from_estimator(detector, X, image_shape=(3, 4), n_images=5)
+    noisy = ReconstructionDisplay.from_estimator(detector, X + 1, X_noisy=X, image_shape=(3, 4), n_images=5)
+    signal = SignalDisplay.from_estimator(detector, X[0])
+    explanation = ExplanationDisplay.from_estimator(detector, X[0])
+
+    for drawn_last in (drawn(images)[-1], drawn(noisy)[-1]):
+        np.testing.assert_allclose(drawn_last, reconstructions[:5].reshape(5, 3, 4))
+    for x_hat in (signal.reconstruction, explanation.reconstruction):
+        np.testing.assert_allclose(x_hat, reconstructions[0])
+    assert explanation.contributions.sum() == pytest.approx(explanation.error)
+
+
+@pytest.mark.parametrize("kind", ["codes", "manifold", "losses"])
+def test_an_ensemble_has_no_code_or_loss_curve(ensemble, X, pyplot, kind):
+    with pytest.raises(TypeError, match=r"an ensemble.*AutoEncoderOutlierDetector\(DenoisingAutoEncoder\(\)\)"):
+        DRAW[kind](ensemble, X)
+    assert not pyplot.get_fignums()
 
 
 # ---- codes ---------------------------------------------------------------------------------------------------
@@ -381,10 +540,18 @@ DRAW = {
     "images": lambda estimator, X, **to: ReconstructionDisplay.from_estimator(estimator, X, image_shape=(3, 4), **to),
     "errors": ErrorHistogramDisplay.from_estimator,
     "signal": lambda estimator, X, **to: SignalDisplay.from_estimator(estimator, X[:1], **to),
+    "explanation": lambda estimator, X, **to: ExplanationDisplay.from_estimator(estimator, X[:1], **to),
+    "explanation of an image": lambda estimator, X, **to: ExplanationDisplay.from_estimator(
+        estimator, X[:1], image_shape=(3, 4), **to
+    ),
+    "explanation of a sequence": lambda estimator, X, **to: ExplanationDisplay.from_estimator(
+        estimator, X[:1], sequence_shape=(6, 2), **to
+    ),
     "codes": CodeDisplay.from_estimator,
     "manifold": lambda estimator, X, **to: ManifoldDisplay.from_estimator(estimator, X, image_shape=(3, 4), **to),
     "losses": lambda estimator, X, **to: LossCurveDisplay.from_estimator(estimator, **to),
 }
+OF_DETECTORS = [draw for name, draw in DRAW.items() if name.startswith(("errors", "explanation"))]
 every_display = pytest.mark.parametrize("draw", DRAW.values(), ids=DRAW)
 
 
@@ -404,7 +571,7 @@ def test_draws_on_the_axes_that_it_is_given(draw, detector, X, pyplot):
 def test_rows_may_have_named_columns(draw, X):
     named = pd.DataFrame(X).add_prefix("column ")
     draw(AutoEncoderOutlierDetector(make_autoencoder(2)).fit(named), named)
-    if draw is not DRAW["errors"]:
+    if draw not in OF_DETECTORS:
         draw(make_autoencoder(2).set_output(transform="pandas").fit(named), named)
 
 

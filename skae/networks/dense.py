@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from numbers import Integral, Real
 from typing import Any, ClassVar, cast
@@ -14,26 +14,10 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from skae.contracts import Network, RowSummary
+from skae.contracts import Loss, Network, RowSummary
+from skae.networks.activations import ACTIVATIONS, DERIVATIVES
+from skae.networks.gradients import FlatGradients
 from skae.random import RandomStreams
-
-ACTIVATIONS = {
-    "identity": lambda x: x,
-    "relu": F.relu,
-    "gelu": F.gelu,
-    "silu": F.silu,
-    "tanh": torch.tanh,
-    "sigmoid": torch.sigmoid,
-}
-# at the same x; None is 1 everywhere
-DERIVATIVES: dict[str, Callable[[Tensor], Tensor] | None] = {
-    "identity": None,
-    "relu": lambda x: (x > 0).to(x.dtype),
-    "gelu": lambda x: torch.special.ndtr(x) + x * torch.exp(-x.square() / 2) / math.sqrt(2 * math.pi),
-    "silu": lambda x: torch.sigmoid(x) * (1 + x * torch.sigmoid(-x)),
-    "tanh": lambda x: 1 - torch.tanh(x).square(),
-    "sigmoid": lambda x: torch.sigmoid(x) * torch.sigmoid(-x),
-}
 
 
 class StackedLinear(nn.Module):
@@ -200,6 +184,14 @@ class StackNetwork(Network):
     def decode(self, z: Tensor, random: RandomStreams | None = None) -> Tensor:
         """(K, B, n_components) -> (K, B, n_features)."""
         return self.decoder(z, random)
+
+    def flat_gradients(self, loss: Loss) -> FlatGradients | None:
+        """Return them for plain layers: without normalisation, dropout or shared weights."""
+        plain = all(
+            not half.norms and not half.dropout and not any(layer.transposed for layer in half.layers)
+            for half in (self.encoder, self.decoder)
+        )
+        return FlatGradients(self.encoder, self.decoder, loss) if plain else None
 
 
 class DenseNetwork(BaseEstimator):

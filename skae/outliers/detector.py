@@ -67,8 +67,8 @@ class AutoEncoderOutlierDetector(OutlierMixin, CallbackSupportMixin, BaseEstimat
         cannot drag along.
     calibration_fraction : float in (0, 1) or None, default=None
         Share of the rows, drawn at random, that do not train: the threshold is set on their errors, and `p_values`
-        compares with them. None sets the threshold on the errors of the training rows, so that all rows train. Those
-        are smaller than new rows' errors where rows are few and the network is large: hold some out then.
+        compares with them [2]_. None sets the threshold on the errors of the training rows, so that all rows train.
+        Those are smaller than new rows' errors where rows are few and the network is large: hold some out then.
     n_estimators : int, default=1
         Number of clones of ``autoencoder``, whose errors are averaged.
     max_samples : int or float in (0, 1], default=1.0
@@ -286,7 +286,7 @@ class AutoEncoderOutlierDetector(OutlierMixin, CallbackSupportMixin, BaseEstimat
         return np.where(self.decision_function(X) < 0, -1, 1)
 
     def p_values(self, X):
-        """Return the probability that a normal row has an error as large as each row's: split-conformal p-values [2]_.
+        """Return the probability that a normal row has an error as large as each row's: split-conformal p-values.
 
         ``scipy.stats.false_discovery_control(p_values)`` adjusts them: rows where it gives 0.1 or less hold about 10 %
         normal ones, if the held-out rows are normal ones, drawn like those of X.

@@ -2,6 +2,7 @@
 
 from skae.plotting.codes import CodeDisplay
 from skae.plotting.errors import ErrorHistogramDisplay
+from skae.plotting.explanation import ExplanationDisplay
 from skae.plotting.loss_curve import LossCurveDisplay
 from skae.plotting.manifold import ManifoldDisplay
 from skae.plotting.reconstruction import ReconstructionDisplay
@@ -10,6 +11,7 @@ from skae.plotting.signals import SignalDisplay
 __all__ = [
     "CodeDisplay",
     "ErrorHistogramDisplay",
+    "ExplanationDisplay",
     "LossCurveDisplay",
     "ManifoldDisplay",
     "ReconstructionDisplay",

@@ -140,7 +140,7 @@ class CodeDisplay:
             If the code has one component, ``reducer`` does not return two columns, y has not a label for each row, or
             y holds more than 20 classes that are not numbers.
         TypeError
-            If the estimator is neither an autoencoder nor a detector.
+            If the estimator is neither an autoencoder nor a detector over one.
         sklearn.exceptions.NotFittedError
             If the estimator is not fitted.
         """

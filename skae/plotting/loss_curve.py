@@ -128,7 +128,7 @@ class LossCurveDisplay:
         Raises
         ------
         TypeError
-            If the estimator is neither an autoencoder nor a detector.
+            If the estimator is neither an autoencoder nor a detector over one.
         sklearn.exceptions.NotFittedError
             If the estimator is not fitted.
         """

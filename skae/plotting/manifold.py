@@ -147,7 +147,7 @@ class ManifoldDisplay:
             shape of an image of n_features values, ``n_steps`` is less than 1, or y is not a class that the autoencoder
             knows.
         TypeError
-            If the estimator is neither an autoencoder nor a detector.
+            If the estimator is neither an autoencoder nor a detector over one.
         sklearn.exceptions.NotFittedError
             If the estimator is not fitted.
         """

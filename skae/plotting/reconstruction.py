@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
 from skae.plotting.axes import axes_to_draw_on
-from skae.plotting.fitted import fitted_autoencoder, rows_and_reconstructions, rows_for_autoencoder
+from skae.plotting.fitted import fitted_estimator, rows_and_reconstructions, rows_for_autoencoder
 
 GAP = 0.08  # between images, in widths of one
 INCHES = 0.75  # height and, if it is as wide, width of an image
@@ -153,7 +153,7 @@ class ReconstructionDisplay:
             If the estimator is not fitted.
         """
         check_matplotlib_support(f"{cls.__name__}.from_estimator")
-        fitted_autoencoder(estimator)
+        fitted_estimator(estimator)
         if n_images < 1:
             raise ValueError(f"n_images={n_images} leaves nothing to draw: it must be 1 or more.")
         if X_noisy is None:

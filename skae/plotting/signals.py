@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
 from skae.plotting.axes import axes_to_draw_on, remove_upper_and_right_frame
-from skae.plotting.fitted import rows_and_reconstructions
+from skae.plotting.fitted import one_row, rows_and_reconstructions
 
 
 class SignalDisplay:
@@ -87,11 +87,7 @@ class SignalDisplay:
         (self.input_line_,) = ax.plot(position, self.x, **line)
         (self.reconstruction_line_,) = ax.plot(position, self.reconstruction, **reconstruction_line)
         self.gap_ = ax.fill_between(position, self.x, self.reconstruction, **gap)
-        title = f"error {self.error:.3g}"
-        if self.threshold is not None:
-            side = "above" if self.error > self.threshold else "not above"
-            title += f", {side} the threshold {self.threshold:.3g}"
-        ax.set(title=title, xlabel="feature", ylabel="value")
+        ax.set(title=title_of_error(self.error, self.threshold), xlabel="feature", ylabel="value")
         ax.margins(x=0)
         remove_upper_and_right_frame(ax)
         ax.legend(frameon=False)
@@ -131,10 +127,7 @@ class SignalDisplay:
             If the estimator is not fitted.
         """
         check_matplotlib_support(f"{cls.__name__}.from_estimator")
-        shape = np.shape(x)
-        if len(shape) != 1 and shape[:-1] != (1,):
-            raise ValueError(f"x of shape {shape} is not one row: give X[i], or X[i:i + 1], of the row i to draw.")
-        X = np.asarray(x).reshape(1, -1) if len(shape) == 1 else x
+        X = one_row(x)
         rows, reconstructions = rows_and_reconstructions(estimator, X)
         display = cls(
             x=rows[0],
@@ -143,3 +136,10 @@ class SignalDisplay:
             threshold=getattr(estimator, "threshold_", None),
         )
         return display.plot(ax, input_kw=input_kw, reconstruction_kw=reconstruction_kw, gap_kw=gap_kw)
+
+
+def title_of_error(error: float, threshold: float | None) -> str:
+    """Say how large an error is and, with a threshold, whether it is above it."""
+    if threshold is None:
+        return f"error {error:.3g}"
+    return f"error {error:.3g}, {'above' if error > threshold else 'not above'} the threshold {threshold:.3g}"

@@ -159,6 +159,10 @@ def train(
         raise
     finally:
         objective.network.eval()
+        trained = {id(p) for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]}
+        for parameter in objective.network.parameters():
+            if id(parameter) not in trained:  # a view of one that is, which would be pickled whole
+                parameter.data = parameter.data.clone()
     if validation_index is not None:
         best.restore()
     history.optimizer_states = [optimizer.state_dict() for optimizer in optimizers]
