@@ -15,7 +15,13 @@ from test_base import EveryEpoch
 from torch import nn
 
 import skae.estimators.base
-from skae import AutoEncoderOutlierDetector, AutoEncoderTransformer, DenoisingAutoEncoder
+from skae import (
+    AutoEncoderOutlierDetector,
+    AutoEncoderTransformer,
+    DenoisingAutoEncoder,
+    StackedAutoEncoderClassifier,
+    VariationalAutoEncoder,
+)
 
 
 def small(**parameters):
@@ -109,6 +115,13 @@ def test_threshold_is_in_units_of_the_training_rows_errors(threshold, expected, 
     X, _ = mixed
     detector = AutoEncoderOutlierDetector(small(), threshold=threshold).fit(X)
     assert detector.threshold_ == pytest.approx(expected(-detector.score_samples(X)))
+
+
+def test_errors_that_are_negative_cannot_be_multiplied(digits):
+    detector = AutoEncoderOutlierDetector(VariationalAutoEncoder(2, max_iter=2, random_state=0), threshold=-5.0)
+    assert detector.fit(digits).threshold_ == -5
+    with pytest.raises(ValueError, match=r"threshold='2\*median' multiplies errors, which must be positive"):
+        detector.set_threshold("2*median")
 
 
 @pytest.mark.parametrize(("novelty", "rule"), [(True, "mean+3*std"), (False, "median+5*mad")])
@@ -325,7 +338,8 @@ def test_divergence_leaves_the_earlier_detector(mixed):
         ({"contamination": 0.0}, r"'contamination' parameter of .* range \(0.0, 0.5\]"),
         ({"contamination": 0.6}, "'contamination' parameter"),
         ({"threshold": "mean+huge"}, "threshold='mean.huge' is not a rule. Rules are"),
-        ({"threshold": -1.0}, "'threshold' parameter"),
+        ({"threshold": float("inf")}, "'threshold' parameter"),
+        ({"autoencoder": StackedAutoEncoderClassifier()}, "learns classes and reconstructs nothing"),
         ({"threshold": 1.0, "contamination": 0.1}, "both set the threshold: leave one of them at 'auto'"),
         ({"autoencoder": StandardScaler()}, "'autoencoder' parameter"),
         ({"autoencoder": small(device="tpu")}, "device='tpu' is unknown"),

@@ -14,6 +14,7 @@ def small(**parameters):
     return AutoEncoderTransformer(1, hidden_layer_sizes=(4,), max_iter=3, **parameters)
 
 
+@pytest.mark.filterwarnings("ignore:max_samples=1000 exceeds the 60 rows")
 @pytest.mark.parametrize(("max_samples", "n"), [(10, 10), (0.25, 15), (1000, 60), (1.0, 60), (0.001, 1)])
 def test_each_member_is_trained_on_rows_of_its_own(max_samples, n, rows, monkeypatch):
     seen = []

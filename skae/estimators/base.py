@@ -221,6 +221,9 @@ class BaseAutoEncoder(CallbackSupportMixin, FittedAutoEncoder):
         with torch.device("cpu"), torch.autocast("cpu", enabled=False):
             if self._network_is_callable():
                 return build_from_callable(self.network, X.shape[1], n_components, seeds[0], logits)
+            if isinstance(self.network, type):
+                name = self.network.__name__
+                raise ValueError(f"network={name} is a class: give one of its instances, {name}(...).")
             specification = self._default_network() if self.network is None else self.network
             return specification.build(summarize(X), n_components, RandomStreams(seeds), logits)
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from sklearn.base import BaseEstimator
 
+from skae.outliers.fitting import fit_within
+
 NOT_IN_KEY = ("device", "verbose")  # they change how a model is trained, not which
 
 
@@ -36,9 +38,6 @@ def _by_code(value: Any) -> Any:
 
 def train(key, X, autoencoder, caller, context) -> dict:
     """Fit an autoencoder within the caller's callback task; return its fitted state, cached by ``key`` and X alone."""
-    with context.propagate_callback_context(autoencoder):
-        context.call_on_fit_task_begin(estimator=caller, X=X)
-        autoencoder.fit(X)
-        context.call_on_fit_task_end(estimator=caller, X=X)
+    fit_within(context, caller, autoencoder, X)
     parameters = autoencoder.get_params(deep=False)
     return {k: v for k, v in autoencoder.__getstate__().items() if k not in parameters and k != "_skl_callbacks"}

@@ -21,7 +21,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from skae.estimators import BaseAutoEncoder
+from skae.estimators import BaseAutoEncoder, StackedAutoEncoderClassifier
 from skae.estimators.fitted import FLOATS
 from skae.outliers.cache import cache_key, train
 from skae.outliers.ensemble import ErrorEnsemble
@@ -54,9 +54,10 @@ class AutoEncoderOutlierDetector(OutlierMixin, CallbackSupportMixin, BaseEstimat
     error : {"auto", "squared_error", "absolute_error", "whitened"}, default="auto"
         What is measured. "auto" is the autoencoder's own error, minus its ``score_samples``: its ``loss``, of a
         variational autoencoder the negative evidence lower bound; where ``autoencoder`` is None, the ensemble's
-        error, 1 for a typical training row. The others are means over the features of the residuals between a row
-        and its reconstruction: "whitened" is their squared Mahalanobis norm by the residuals of the training rows,
-        which lets features count that are always reconstructed well.
+        error, in standard deviations above typical training rows. The others are means over the features of the
+        residuals between a row and its reconstruction: "whitened" is their squared Mahalanobis norm by the residuals
+        of the training rows, which lets features count that are always reconstructed well. Where rows are hardly more
+        than features, hold some out for the threshold.
     threshold : float or str, default="auto"
         Error above which a row is an outlier: a number, or a rule over the errors of the training rows:
         "mean+1*std", "median+3*mad" (``mad`` is the median absolute deviation), "mean", "median", "2*median". "auto"
@@ -131,7 +132,7 @@ class AutoEncoderOutlierDetector(OutlierMixin, CallbackSupportMixin, BaseEstimat
         "autoencoder": [BaseAutoEncoder, None],
         "novelty": ["boolean"],
         "error": [StrOptions({*MEASURES, "whitened"})],
-        "threshold": [Interval(Real, 0, None, closed="left"), str],
+        "threshold": [Interval(Real, None, None, closed="neither"), str],
         "contamination": [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="right")],
         "calibration_fraction": [Interval(Real, 0, 1, closed="neither"), None],
         "n_estimators": [Interval(Integral, 1, None, closed="left")],
@@ -405,6 +406,11 @@ class AutoEncoderOutlierDetector(OutlierMixin, CallbackSupportMixin, BaseEstimat
                     "the ensemble that autoencoder=None stands for has its own members."
                 )
             autoencoder = ErrorEnsemble(not self.novelty)
+        elif isinstance(self.autoencoder, StackedAutoEncoderClassifier):
+            raise ValueError(
+                "autoencoder is a StackedAutoEncoderClassifier, which learns classes and reconstructs nothing: give a "
+                "StackedAutoEncoder."
+            )
         else:
             autoencoder = clone(self.autoencoder)
             if not as_is:
@@ -422,8 +428,8 @@ class AutoEncoderOutlierDetector(OutlierMixin, CallbackSupportMixin, BaseEstimat
         outlier = y == -1
         if not outlier.any() and (y != 1).any():
             warnings.warn(
-                f"y has the labels {np.unique(y)[:5]} and no -1: all rows are trained on as normal ones. If 1 stands "
-                "for outliers, give np.where(y == 1, -1, 1).",
+                f"y has the labels {np.unique(y)[:5]} and no -1: all rows are trained on as normal ones. Outliers are "
+                "to be labelled -1, normal rows 1: where 1 stands for outliers, give np.where(y == 1, -1, 1).",
                 UserWarning,
                 stacklevel=4,
             )

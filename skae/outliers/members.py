@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from numbers import Integral
+from typing import ClassVar
 
 import numpy as np
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator, _fit_context, clone
+from sklearn.callback import CallbackSupportMixin
 
+from skae.outliers.fitting import fit_within
 from skae.random import derived_seeds, entropy_from
 
 
-class Members(BaseEstimator):
+class Members(CallbackSupportMixin, BaseEstimator):
     """Clones of an autoencoder, trained one after the other on random rows, whose errors are averaged.
 
     Parameters
@@ -25,23 +29,34 @@ class Members(BaseEstimator):
         Seed of the rows and of the clones; None takes the autoencoder's.
     """
 
+    _parameter_constraints: ClassVar[dict] = {}  # the detector has checked them
+
     def __init__(self, autoencoder, n_estimators, max_samples, random_state=None):
         self.autoencoder = autoencoder
         self.n_estimators = n_estimators
         self.max_samples = max_samples
         self.random_state = random_state
 
-    def fit(self, X):
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
         """Train the clones."""
+        context = self._init_callback_context(max_subtasks=self.n_estimators)
+        context.call_on_fit_task_begin(estimator=self, X=X)
         own = self.autoencoder.random_state if self.random_state is None else self.random_state
         seed, *seeds = derived_seeds(entropy_from(own), n_members=1 + self.n_estimators)
         rng = np.random.default_rng(seed)
         absolute = isinstance(self.max_samples, Integral)
+        if absolute and self.max_samples > len(X):
+            warnings.warn(
+                f"max_samples={self.max_samples} exceeds the {len(X)} rows: all are used.", UserWarning, stacklevel=2
+            )
         n = min(self.max_samples, len(X)) if absolute else max(1, round(self.max_samples * len(X)))
-        self.autoencoders_ = [
-            clone(self.autoencoder).set_params(random_state=s % 2**32).fit(X[rng.permutation(len(X))[:n]])
-            for s in seeds
-        ]
+        autoencoders = [clone(self.autoencoder).set_params(random_state=s % 2**32) for s in seeds]
+        for autoencoder in autoencoders:
+            task = context.subcontext(task_name="fit-member")
+            fit_within(task, self, autoencoder, X[rng.permutation(len(X))[:n]])
+        self.autoencoders_ = autoencoders
+        context.call_on_fit_task_end(estimator=self, X=X)
         return self
 
     def score_samples(self, X):

@@ -44,7 +44,17 @@ def parse_rule(rule: str) -> Callable[[np.ndarray], float]:
         )
     if match["center"]:
         factor, center = float(match["factor"] or 1), _STATISTICS[match["center"]]
-        return lambda errors: float(factor * center(errors))
+
+        def scaled(errors: np.ndarray) -> float:
+            value = center(errors)
+            if value < 0 and factor != 1:
+                raise ValueError(
+                    f"threshold={rule!r} multiplies errors, which must be positive; their {match['center']} is "
+                    f"{value:.3g}, as bounds on densities can be. Add a spread instead: 'median+3*mad'."
+                )
+            return float(factor * value)
+
+        return scaled
     k = float(match["sign"] + (match["k"] or "1"))
     origin, spread = _STATISTICS[match["origin"]], _STATISTICS[match["spread"]]
     return lambda errors: float(origin(errors) + k * spread(errors))

@@ -99,5 +99,5 @@ def summarize(X: np.ndarray) -> RowSummary:
             variance += np.square(X[start : start + 1024] - mean).sum(0) / len(X)
         scale = float(np.sqrt(variance.mean()))
         resolution = np.spacing(np.abs(mean).astype(np.float32))
-        coarse = np.flatnonzero((variance > 0) & (resolution > 0.01 * np.sqrt(variance)))
+        coarse = np.flatnonzero((variance > np.square(1e-13 * mean)) & (resolution > 0.01 * np.sqrt(variance)))
     return RowSummary(torch.from_numpy(mean), scale if scale > SMALLEST_SCALE else 1.0, tuple(coarse.tolist()))
