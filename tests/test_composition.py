@@ -47,17 +47,22 @@ def test_categories_and_missing_values(autoencoder):
     table = pd.DataFrame({"kind": kind, "size": size, "weight": size * 2 + rng.normal(size=300)})
     table.loc[::10, "weight"] = np.nan
     table.loc[5, "kind"] = np.nan
-    table.loc[7] = ["small", 100.0, 500.0]
+    table.loc[7] = ["large", 100.0, 1000.0]
     columns = ColumnTransformer(
         [
             ("numbers", SimpleImputer(add_indicator=True), make_column_selector(dtype_include="number")),
-            ("categories", OneHotEncoder(handle_unknown="ignore"), make_column_selector(dtype_exclude="number")),
-        ],
-        sparse_threshold=0,
-    )
+            (
+                "categories",
+                OneHotEncoder(handle_unknown="ignore", sparse_output=False),
+                make_column_selector(dtype_exclude="number"),
+            ),
+        ]
+    ).set_output(transform="pandas")
     detector = AutoEncoderOutlierDetector(autoencoder, contamination=0.02, random_state=0)
-    scaler = StandardScaler() if autoencoder is not None else "passthrough"
+    scaler = "passthrough" if autoencoder is None else StandardScaler().set_output(transform="pandas")
     pipeline = make_pipeline(columns, scaler, detector).fit(table)
+    explanation = pipeline[-1].explain(pipeline[:-1].transform(table))
+    assert explanation.loc[7].idxmax() == "numbers__weight"
     assert pipeline.predict(table)[7] == -1
     assert pipeline.predict(pd.DataFrame({"kind": ["huge"], "size": [np.nan], "weight": [np.nan]})) in (-1, 1)
 

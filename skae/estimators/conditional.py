@@ -133,7 +133,7 @@ class ConditionalVariationalAutoEncoder(BaseAutoEncoder):
         X : array-like of shape (n_samples, n_features)
             Training rows.
         y : array-like of shape (n_samples,), default=None
-            Classes, -1 where unknown.
+            Classes, -1 where unknown. None, like -1 throughout, makes one class of all rows, 0.
 
         Returns
         -------
