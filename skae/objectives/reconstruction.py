@@ -24,10 +24,10 @@ class ReconstructionObjective:
     """
 
     unit = 1.0  # the estimator sets it
+    _by_hand: Gradients | None = None
 
     def __init__(self, network: Network, loss: Loss, corruption: Corruption | None = None):
         self.network, self.loss, self.corruption = network, loss, corruption
-        self._by_hand: Gradients | None = None
 
     def parameter_groups(self) -> list[list[nn.Parameter]]:
         """One optimizer for the whole network."""
