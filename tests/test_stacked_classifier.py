@@ -279,10 +279,10 @@ def test_a_failed_fit_keeps_the_earlier_state(broken, classes, monkeypatch):
 def test_there_is_no_decoder(classes):
     X, y, _ = classes
     fitted = quick(max_iter=1).fit(X, y)
-    for name in ("decoder_", "reconstruct", "inverse_transform", "score_samples"):
+    for name in ("decoder_", "reconstruct", "inverse_transform", "score_samples", "feature_errors"):
         with pytest.raises(AttributeError, match="has no decoder"):
             getattr(fitted, name)
-    with pytest.raises(ValueError, match="requires y"):
+    with pytest.raises(ValueError, match="reconstructs nothing"):
         AutoEncoderOutlierDetector(clone(fitted)).fit(X)
 
 

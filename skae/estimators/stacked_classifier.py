@@ -214,7 +214,7 @@ class StackedAutoEncoderClassifier(ClassifierMixin, BaseAutoEncoder):
             f"{type(self).__name__} has no decoder: it is trained to classify. StackedAutoEncoder reconstructs."
         )
 
-    inverse_transform = reconstruct = score_samples = decoder_ = property(_without_decoder)
+    inverse_transform = reconstruct = score_samples = feature_errors = decoder_ = property(_without_decoder)
 
     # ---- training ------------------------------------------------------------------------------------------
 
