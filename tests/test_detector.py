@@ -120,8 +120,13 @@ def test_threshold_is_in_units_of_the_training_rows_errors(threshold, expected, 
 def test_errors_that_are_negative_cannot_be_multiplied(digits):
     detector = AutoEncoderOutlierDetector(VariationalAutoEncoder(2, max_iter=2, random_state=0), threshold=-5.0)
     assert detector.fit(digits).threshold_ == -5
+    scores = detector.score_samples(digits)
     with pytest.raises(ValueError, match=r"threshold='2\*median' multiplies errors, which must be positive"):
         detector.set_threshold("2*median")
+    with pytest.raises(ValueError, match="multiplies errors"):
+        detector.set_params(threshold="2*median", autoencoder__random_state=1).fit(digits[::-1])
+    assert detector.threshold_ == -5
+    assert np.array_equal(detector.score_samples(digits), scores)
 
 
 @pytest.mark.parametrize(("novelty", "rule"), [(True, "mean+3*std"), (False, "median+5*mad")])

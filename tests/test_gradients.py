@@ -8,7 +8,7 @@ from skae import AutoEncoderTransformer, DenoisingAutoEncoder, SparseAutoEncoder
 from skae.contracts import Network, RowSummary
 from skae.networks import DenseNetwork
 from skae.networks.activations import ACTIVATIONS
-from skae.objectives import LOSSES
+from skae.objectives import LOSSES, ReconstructionObjective
 from skae.random import RandomStreams
 
 
@@ -85,3 +85,13 @@ def test_a_fitted_model_is_pickled_once(digits):
     fitted = AutoEncoderTransformer(8, hidden_layer_sizes=(64,), max_iter=1).fit(digits)
     n_parameters = sum(p.numel() for p in fitted._network.parameters())
     assert len(pickle.dumps(fitted)) < 1.5 * 4 * n_parameters + 20_000
+
+
+def test_a_step_of_its_own_is_left_to_autograd():
+    class Stepping(ReconstructionObjective):
+        def step(self, batch, random, optimizers):
+            return super().step(batch, random, optimizers)
+
+    network = build(1)
+    (parameters,) = Stepping(network, LOSSES["squared_error"]).parameter_groups()
+    assert [id(p) for p in parameters] == [id(p) for p in network.parameters()]

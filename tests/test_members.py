@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from test_base import EveryEpoch
 
 from skae import AutoEncoderOutlierDetector, AutoEncoderTransformer
 from skae.outliers.members import Members
@@ -48,3 +49,23 @@ def test_a_detector_of_members_is_reproducible(seeded, rows):
 def test_members_are_for_a_given_autoencoder(rows):
     with pytest.raises(ValueError, match=r"n_estimators=3 and max_samples=1\.0 are for a given autoencoder"):
         AutoEncoderOutlierDetector(n_estimators=3).fit(rows)
+
+
+def test_one_row_is_not_all_rows(rows):
+    detector = AutoEncoderOutlierDetector(small(), max_samples=1, random_state=0).fit(rows)
+    assert isinstance(detector.autoencoder_, Members)
+
+
+def test_an_interruption_leaves_the_members_that_are_fitted(rows):
+    def interrupt(epoch, fitted):
+        epochs.append(epoch)
+        if len(epochs) == 5:  # of three a member
+            raise KeyboardInterrupt
+
+    epochs: list = []
+    autoencoder = small().set_callbacks(EveryEpoch(interrupt))
+    detector = AutoEncoderOutlierDetector(autoencoder, n_estimators=4, random_state=0)
+    with pytest.raises(KeyboardInterrupt):
+        detector.fit(rows)
+    assert len(detector.autoencoder_.autoencoders_) == 2
+    assert set(detector.predict(rows)) <= {-1, 1}

@@ -182,10 +182,10 @@ class AutoEncoderOutlierDetector(OutlierMixin, CallbackSupportMixin, BaseEstimat
                 # fitted to the end, or with the best weights before an interruption
                 if autoencoder.__sklearn_is_fitted__():
                     measure = make_measure(self.error, autoencoder, X_train)
-                    self._errors = np.sort(measure.errors(X_train if X_held_out is None else X_held_out))
-                    self._held_out = X_held_out is not None
+                    errors = np.sort(measure.errors(X_train if X_held_out is None else X_held_out))
+                    self._set_threshold(errors)  # which may not like them, and leaves the earlier state then
+                    self._errors, self._held_out = errors, X_held_out is not None
                     self.autoencoder_, self._measure = autoencoder, measure
-                    self._set_threshold()
         except BaseException:
             if vars(self).get("autoencoder_") is earlier.get("autoencoder_"):
                 self.__dict__.clear()
@@ -219,7 +219,7 @@ class AutoEncoderOutlierDetector(OutlierMixin, CallbackSupportMixin, BaseEstimat
         self.set_params(threshold=threshold, contamination=contamination)
         try:
             self._validate_params()
-            self._set_threshold()
+            self._set_threshold(self._errors)
         except ValueError:
             self.set_params(**earlier)
             raise
@@ -398,7 +398,8 @@ class AutoEncoderOutlierDetector(OutlierMixin, CallbackSupportMixin, BaseEstimat
 
     def _unfitted_autoencoder(self) -> Any:
         autoencoder: Any
-        as_is = (self.n_estimators, self.max_samples) == (1, 1.0)
+        # the integer 1 is one row
+        as_is = self.n_estimators == 1 and self.max_samples == 1 and not isinstance(self.max_samples, Integral)
         if self.autoencoder is None:
             if not as_is:
                 raise ValueError(
@@ -437,6 +438,6 @@ class AutoEncoderOutlierDetector(OutlierMixin, CallbackSupportMixin, BaseEstimat
             raise ValueError("y labels every row -1: with novelty=True no row is left to train on.")
         return X[~outlier] if outlier.any() else X
 
-    def _set_threshold(self) -> None:
-        self.threshold_ = self._threshold_rule()(self._errors)
+    def _set_threshold(self, errors: np.ndarray) -> None:
+        self.threshold_ = self._threshold_rule()(errors)
         self.offset_ = -self.threshold_

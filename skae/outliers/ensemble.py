@@ -82,7 +82,7 @@ class ErrorEnsemble(CallbackSupportMixin, BaseEstimator):
         seed, network_seed = derived_seeds(entropy_from(self.random_state), n_members=2)
         rng = np.random.default_rng(seed)
         self._center, self._scale = _center_and_scale(X)
-        chosen = rng.permutation(len(X))[: max(MAX_ROWS, N_STEPS * BATCH_SIZE)]
+        chosen = rng.permutation(len(X))[: N_STEPS * BATCH_SIZE]
         rows = _scaled(X[chosen] if len(chosen) < len(X) else X, self._center, self._scale)
         self._samples = StoredSamples(rows, N_MEMBERS, N_STORED, rng)
         if self.robust:

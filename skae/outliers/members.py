@@ -52,10 +52,13 @@ class Members(CallbackSupportMixin, BaseEstimator):
             )
         n = min(self.max_samples, len(X)) if absolute else max(1, round(self.max_samples * len(X)))
         autoencoders = [clone(self.autoencoder).set_params(random_state=s % 2**32) for s in seeds]
-        for autoencoder in autoencoders:
-            task = context.subcontext(task_name="fit-member")
-            fit_within(task, self, autoencoder, X[rng.permutation(len(X))[:n]])
-        self.autoencoders_ = autoencoders
+        try:
+            for autoencoder in autoencoders:
+                task = context.subcontext(task_name="fit-member")
+                fit_within(task, self, autoencoder, X[rng.permutation(len(X))[:n]])
+        finally:  # an interruption leaves those that it found fitted
+            if fitted := [autoencoder for autoencoder in autoencoders if autoencoder.__sklearn_is_fitted__()]:
+                self.autoencoders_ = fitted
         context.call_on_fit_task_end(estimator=self, X=X)
         return self
 
