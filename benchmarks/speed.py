@@ -1,14 +1,18 @@
 """The same autoencoders trained and applied by skae and by those it might replace: medians and ratios of seconds.
 
 Run: python benchmarks/speed.py [--repeats 5] [--threads 2]. Each library works in a process of its own; their turns
-alternate, so that a busy machine slows all alike. Architecture, batch size, epochs, optimizer (Adam, 1e-3) and data are
-the same; the code has a relu, as PyOD and MLPRegressor leave no choice. Losses are squared errors on the training rows.
+alternate, so that a busy machine slows all alike. Architecture, initial weights, batch size, epochs, optimizer (Adam,
+1e-3) and data are the same; the code has a relu, as PyOD and MLPRegressor leave no choice. The rows are shuffled by
+each library's own generator, so the losses, squared errors on the training rows, agree but for a few percent. PyOD's
+`fit` also scores the training rows; it leaves out the rows that do not fill a batch.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
+import os
 import subprocess
 import sys
 import time
@@ -22,8 +26,19 @@ WORKS = {  # name: rows, features, hidden layers up to the code, batch size, epo
     "20,000 x 30, 64-32-8, batch 32": (20_000, 30, (64, 32, 8), 32, 3),
     "10,000 x 784, 128-64-32, batch 256": (10_000, 784, (128, 64, 32), 256, 5),
 }
-SCORING = {"score 1,000,000 x 30": 1_000_000, "score one row": 1}
-SMALL = "300 x 10, defaults, fit and score"
+TRAINED = ["skae", "MLPRegressor", "tight torch", "DataLoader", "skorch", "PyOD"]
+TABLE, ROW, SMALL = "score 1,000,000 x 30", "score one row of 30", "300 x 10, defaults, fit and score"
+OTHERS = {  # name: peers; the torch loops and skorch score with one and the same module
+    TABLE: ["skae", "MLPRegressor", "tight torch", "PyOD"],
+    ROW: ["skae", "MLPRegressor", "PyOD", "IsolationForest"],
+    SMALL: ["skae", "PyOD"],
+}
+NOTES = {
+    TABLE: "skae and PyOD return errors, MLPRegressor.predict reconstructions; tight torch is one full-batch forward",
+    ROW: "decision_function of skae's and PyOD's detectors, MLPRegressor.predict, IsolationForest.score_samples",
+    SMALL: "a tenth of the rows are outliers, unlabelled; another draw of rows each repeat",
+}
+TOLERANCE = 0.05  # of the losses
 
 
 def data(n, d):
@@ -33,12 +48,56 @@ def data(n, d):
     return ((X - X.mean(0)) / X.std(0)).astype(np.float32)
 
 
+def contaminated_data(n, d, seed):
+    """Blobs on a curved surface of 2 dimensions; the last tenth of the rows is uniform in their box."""
+    from sklearn.datasets import make_blobs
+
+    rng = np.random.default_rng(seed)
+    n_outliers = n // 10
+    blobs, _ = make_blobs(n - n_outliers, 2, random_state=seed)
+    inliers = np.tanh(blobs @ rng.normal(scale=0.1, size=(2, d))) + 0.1 * rng.normal(size=(len(blobs), d))
+    return np.r_[inliers, rng.uniform(inliers.min(0), inliers.max(0), (n_outliers, d))].astype(np.float32)
+
+
+def initial_weights(shapes):
+    """One matrix, (fan_in, fan_out), a layer, uniform as in Glorot & Bengio 2010. Biases start at 0."""
+    rng = np.random.default_rng(0)
+    return [math.sqrt(6 / (i + o)) * rng.uniform(-1, 1, (i, o)).astype(np.float32) for i, o in shapes]
+
+
+def start_alike(module):
+    """Give the linear layers of a torch module the initial weights."""
+    import torch
+
+    layers = [m for m in module.modules() if isinstance(m, torch.nn.Linear)]
+    weights = initial_weights([(layer.in_features, layer.out_features) for layer in layers])
+    with torch.no_grad():
+        for layer, weight in zip(layers, weights, strict=True):
+            layer.weight.copy_(torch.from_numpy(weight.T))
+            layer.bias.zero_()
+    return module
+
+
 class Skae:
     def __init__(self, hidden, batch_size, epochs):
+        import torch
+
         from skae import AutoEncoderTransformer
         from skae.networks import DenseNetwork
 
-        network = DenseNetwork(hidden[:-1], "relu", code_activation="relu")
+        class AlikeNetwork(DenseNetwork):
+            def build(self, *args):
+                network = super().build(*args)
+                layers = [*network.encoder.layers, *network.decoder.layers]
+                with torch.no_grad():
+                    for layer, weight in zip(
+                        layers, initial_weights([x.weight.shape[1:] for x in layers]), strict=True
+                    ):
+                        layer.weight.copy_(torch.from_numpy(weight))
+                        layer.bias.zero_()
+                return network
+
+        network = AlikeNetwork(hidden[:-1], "relu", code_activation="relu")
         options = {"learning_rate": "constant", "learning_rate_init": 1e-3, "random_state": 0, "device": "cpu"}
         self.model = AutoEncoderTransformer(
             hidden[-1], network=network, batch_size=batch_size, max_iter=epochs, **options
@@ -47,20 +106,34 @@ class Skae:
     def fit(self, X):
         self.model.fit(X)
 
-    def score(self, X):
+    def errors(self, X):
         return -self.model.score_samples(X)
 
-    def detector(self):
+    def table_scorer(self, X):
+        return self.model.fit(X).score_samples
+
+    def row_scorer(self, X):
         from skae import AutoEncoderOutlierDetector
 
-        return AutoEncoderOutlierDetector(random_state=0)
+        return AutoEncoderOutlierDetector(self.model).fit(X).decision_function
+
+    @staticmethod
+    def outlier_scores(X, seed):
+        from skae import AutoEncoderOutlierDetector
+
+        return -AutoEncoderOutlierDetector(random_state=seed).fit(X).score_samples(X)
 
 
 class PyOD:
     def __init__(self, hidden, batch_size, epochs):
         from pyod.models.auto_encoder import AutoEncoder
 
-        self.model = AutoEncoder(
+        class AlikeAutoEncoder(AutoEncoder):
+            def build_model(self):
+                super().build_model()
+                start_alike(self.model)
+
+        self.model = AlikeAutoEncoder(
             hidden_neuron_list=list(hidden),
             batch_size=batch_size,
             epoch_num=epochs,
@@ -68,44 +141,59 @@ class PyOD:
             dropout_rate=0,
             preprocessing=False,
             optimizer_params={},
+            random_state=0,
             verbose=0,
         )
 
     def fit(self, X):
         self.model.fit(X)
 
-    def score(self, X):
+    def errors(self, X):
         return np.square(self.model.decision_function(X)) / X.shape[1]  # its error is the residuals' norm
 
-    def detector(self):
+    def table_scorer(self, X):
+        return self.model.fit(X).decision_function
+
+    row_scorer = table_scorer
+
+    @staticmethod
+    def outlier_scores(X, seed):
         from pyod.models.auto_encoder import AutoEncoder
 
-        return AutoEncoder(verbose=0)
+        return AutoEncoder(random_state=seed, verbose=0).fit(X).decision_function(X)
 
 
 class MLP:
     def __init__(self, hidden, batch_size, epochs):
         from sklearn.neural_network import MLPRegressor
 
-        layers = (*hidden, *hidden[-2::-1])
-        self.model = MLPRegressor(
-            hidden_layer_sizes=layers, alpha=0, batch_size=batch_size, max_iter=epochs, tol=0, random_state=0
+        class AlikeRegressor(MLPRegressor):
+            def _initialize(self, y, layer_units, dtype):
+                self._weights = iter(initial_weights(list(pairwise(layer_units))))
+                super()._initialize(y, layer_units, dtype)
+
+            def _init_coef(self, fan_in, fan_out, dtype):
+                return next(self._weights).astype(dtype), np.zeros(fan_out, dtype)
+
+        self.model = AlikeRegressor(
+            hidden_layer_sizes=(*hidden, *hidden[-2::-1]),
+            alpha=0,
+            batch_size=batch_size,
+            max_iter=epochs,
+            n_iter_no_change=epochs,
+            random_state=0,
         )
 
     def fit(self, X):
         self.model.fit(X, X)
 
-    def score(self, X):
-        return np.square(self.model.predict(X).reshape(X.shape) - X).mean(1)
+    def errors(self, X):
+        return np.square(self.model.predict(X) - X).mean(1)
 
+    def table_scorer(self, X):
+        return self.model.fit(X, X).predict
 
-def torch_module(d, hidden):
-    import torch
-
-    sizes = [d, *hidden, *hidden[-2::-1], d]
-    torch.manual_seed(0)
-    layers = [torch.nn.Linear(i, o) for i, o in pairwise(sizes)]
-    return torch.nn.Sequential(*[m for layer in layers for m in (layer, torch.nn.ReLU())][:-1])
+    row_scorer = table_scorer
 
 
 class Tight:
@@ -113,6 +201,13 @@ class Tight:
 
     def __init__(self, hidden, batch_size, epochs):
         self.hidden, self.batch_size, self.epochs = hidden, batch_size, epochs
+
+    def make_module(self, d):
+        import torch
+
+        torch.manual_seed(0)
+        layers = [torch.nn.Linear(i, o) for i, o in pairwise([d, *self.hidden, *self.hidden[-2::-1], d])]
+        return start_alike(torch.nn.Sequential(*[m for layer in layers for m in (layer, torch.nn.ReLU())][:-1]))
 
     def batches(self, X):
         import torch
@@ -122,7 +217,7 @@ class Tight:
     def fit(self, X):
         import torch
 
-        self.module = torch_module(X.shape[1], self.hidden)
+        self.module = self.make_module(X.shape[1])
         optimizer = torch.optim.Adam(self.module.parameters(), lr=1e-3, fused=True)
         rows = torch.from_numpy(X)
         for _ in range(self.epochs):
@@ -131,12 +226,16 @@ class Tight:
                 torch.nn.functional.mse_loss(self.module(x), x).backward()
                 optimizer.step()
 
-    def score(self, X):
+    def errors(self, X):
         import torch
 
         with torch.no_grad():
             x = torch.from_numpy(X)
             return (self.module(x) - x).square().mean(1).numpy()
+
+    def table_scorer(self, X):
+        self.fit(X)
+        return self.errors
 
 
 class Loader(Tight):
@@ -154,7 +253,7 @@ class Skorch(Tight):
         import torch
 
         net = skorch.NeuralNetRegressor(
-            torch_module(X.shape[1], self.hidden),
+            self.make_module(X.shape[1]),
             optimizer=torch.optim.Adam,
             lr=1e-3,
             batch_size=self.batch_size,
@@ -166,32 +265,74 @@ class Skorch(Tight):
         self.module = net.fit(X, X).module_
 
 
-PEERS = {"skae": Skae, "MLPRegressor": MLP, "tight torch": Tight, "DataLoader": Loader, "skorch": Skorch, "PyOD": PyOD}
+class Forest:
+    def __init__(self, hidden, batch_size, epochs):
+        from sklearn.ensemble import IsolationForest
+
+        self.model = IsolationForest(random_state=0)
+
+    def row_scorer(self, X):
+        return self.model.fit(X).score_samples
 
 
-def measure(peer, work, fitted):
-    """Return seconds and, of a training, the final loss."""
+PEERS = {
+    "skae": Skae,
+    "MLPRegressor": MLP,
+    "tight torch": Tight,
+    "DataLoader": Loader,
+    "skorch": Skorch,
+    "PyOD": PyOD,
+    "IsolationForest": Forest,
+}
+
+
+def product_rate():
+    """Return float32 operations a second of a product of matrices of 1024 x 1024, the fastest of ten."""
+    import torch
+
+    a, b, out = torch.randn(3, 1024, 1024).unbind()
+    seconds = []
+    for _ in range(10):
+        start = time.perf_counter()
+        torch.mm(a, b, out=out)
+        seconds.append(time.perf_counter() - start)
+    return 2 * 1024**3 / min(seconds)
+
+
+def timed(function, *args):
+    """Return seconds and what the function returns."""
+    start = time.perf_counter()
+    result = function(*args)
+    return time.perf_counter() - start, result
+
+
+def measure(peer, work, seed, scorers):
+    """Return seconds and what else there is to know."""
     if work in WORKS:
         n, d, hidden, batch_size, epochs = WORKS[work]
         X, model = data(n, d), PEERS[peer](hidden, batch_size, epochs)
-        start = time.perf_counter()
-        model.fit(X)
-        seconds = time.perf_counter() - start
-        return seconds, float(np.mean(model.score(X)))
-    if work in SCORING:
-        if not fitted:
-            fitted.append(PEERS[peer]((64, 32, 8), 256, 1))
-            fitted[0].fit(data(2000, 30))
-        X, repeats = data(SCORING[work], 30) if SCORING[work] > 1 else data(50, 30)[:1], 1 if SCORING[work] > 1 else 200
-        start = time.perf_counter()
-        for _ in range(repeats):
-            fitted[0].score(X)
-        return (time.perf_counter() - start) / repeats, None
-    X, model = data(300, 10), PEERS[peer]((8,), 32, 1).detector()
-    start = time.perf_counter()
-    model.fit(X)
-    model.decision_function(X)
-    return time.perf_counter() - start, None
+        peaks = [product_rate()] if peer == "skae" else []
+        seconds, _ = timed(model.fit, X)
+        answer = {"seconds": seconds, "loss": float(np.mean(model.errors(X)))}
+        if peaks:
+            # two operations a weight and row forwards, for the weights' gradient and for the inputs'
+            rate = 6 * 2 * sum(i * o for i, o in pairwise([d, *hidden])) * n * epochs / seconds
+            answer["peak"] = max(*peaks, product_rate())
+            answer["share"] = rate / answer["peak"]
+        return answer
+    if work == SMALL:
+        from sklearn.metrics import roc_auc_score
+
+        X = contaminated_data(300, 10, seed)
+        seconds, scores = timed(PEERS[peer].outlier_scores, X, seed)
+        return {"seconds": seconds, "auroc": roc_auc_score(np.arange(300) >= 270, scores)}
+    if work not in scorers:
+        model = PEERS[peer]((64, 32, 8), 256, 1)
+        scorers[work] = (model.table_scorer if work == TABLE else model.row_scorer)(data(2000, 30))
+    if work == TABLE:
+        return {"seconds": timed(scorers[work], data(1_000_000, 30))[0]}
+    row = data(50, 30)[:1]
+    return {"seconds": float(np.median([timed(scorers[work], row)[0] for _ in range(200)]))}
 
 
 def serve(peer, threads):
@@ -200,36 +341,52 @@ def serve(peer, threads):
 
     torch.set_num_threads(threads)
     warnings.simplefilter("ignore")
-    fitted: list = []
+    scorers: dict = {}
     for line in sys.stdin:
-        print(json.dumps(measure(peer, line.strip(), fitted)), flush=True)
+        print(json.dumps(measure(peer, *json.loads(line), scorers)), flush=True)
+
+
+def report(work, answers):
+    """Print a table."""
+    print(f"\n{work}")
+    if work in NOTES:
+        print(f"  ({NOTES[work]})")
+    medians = {peer: np.median([a["seconds"] for a in answers[peer]]) for peer in answers}
+    for peer, seconds in medians.items():
+        note = f"   loss {answers[peer][-1]['loss']:.4f}" if work in WORKS else ""
+        if work == SMALL:
+            note = f"   AUROC {np.mean([a['auroc'] for a in answers[peer]]):.3f}"
+        print(f"  {peer:16s}{1e3 * seconds:12.3f} ms   {seconds / medians['skae']:6.2f} times skae's{note}")
+    if work in WORKS:
+        losses = [a[-1]["loss"] for a in answers.values()]
+        spread = (max(losses) - min(losses)) / min(losses)
+        verdict = "within" if spread <= TOLERANCE else "NOT within"
+        print(f"  largest loss over smallest: +{spread:.1%}, {verdict} {TOLERANCE:.0%}")
+        share, peak = (np.median([a[key] for a in answers["skae"]]) for key in ("share", "peak"))
+        print(f"  skae reaches {share:.0%} of the machine's matrix-product peak, {peak / 1e9:.0f} GFLOP/s")
+    sys.stdout.flush()
 
 
 def main(repeats, threads):
     """Print a table a work."""
     command = [sys.executable, __file__, "--threads", str(threads), "--serve"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    workers = {peer: subprocess.Popen([*command, peer], **pipes) for peer in PEERS}
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}  # NumPy's, with which MLPRegressor computes
+    workers = {peer: subprocess.Popen([*command, peer], env=environment, **pipes) for peer in PEERS}
 
-    def ask(peer, work):
-        workers[peer].stdin.write(work + "\n")
+    def ask(peer, work, seed):
+        workers[peer].stdin.write(json.dumps([work, seed]) + "\n")
         workers[peer].stdin.flush()
         return json.loads(workers[peer].stdout.readline())
 
-    for work in [*WORKS, *SCORING, SMALL]:
-        peers = [p for p in PEERS if work != SMALL or hasattr(PEERS[p], "detector")]
+    for work, peers in [*((work, TRAINED) for work in WORKS), *OTHERS.items()]:
         answers: dict = {peer: [] for peer in peers}
         for repeat in range(repeats + 1):
             for peer in peers:
-                answer = ask(peer, work)
+                answer = ask(peer, work, repeat)
                 if repeat:  # the first warms up
                     answers[peer].append(answer)
-        print(f"\n{work}")
-        ours = np.median([seconds for seconds, _ in answers["skae"]])
-        for peer in peers:
-            seconds, loss = np.median([a[0] for a in answers[peer]]), answers[peer][-1][1]
-            note = "" if loss is None else f"   loss {loss:.4f}"
-            print(f"  {peer:14s}{1e3 * seconds:12.2f} ms   {seconds / ours:6.2f} times skae's{note}", flush=True)
+        report(work, answers)
 
 
 if __name__ == "__main__":

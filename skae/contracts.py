@@ -45,7 +45,7 @@ class Network(nn.Module):
         """Decode the code of x."""
         return self.decode(self.encode(x, random), random)
 
-    def flat_gradients(self, loss: Loss) -> Gradients | None:
+    def gradients_by_hand(self, loss: Loss, unit: float | Tensor) -> Gradients | None:
         """Return what computes gradients faster than autograd, if there is such a thing for this network."""
         return None
 
@@ -77,18 +77,20 @@ class Loss(NamedTuple):
     """A measure of the distance between a network's raw output and its target."""
 
     elementwise: Callable[[Tensor, Tensor], Tensor]  # (raw output, target) -> the same shape
-    gradient: Callable[[Tensor, Tensor], Tensor]  # of the sum over all elements, for the raw output
+    # (raw output, target, scale, factor) -> each member's sum of the loss of scale * raw output and scale * target,
+    # (K,), and ``factor`` times its gradient for the raw output
+    gradient: Callable[[Tensor, Tensor, float | Tensor, float | Tensor], tuple[Tensor, Tensor]]
     link: nn.Module | None  # from raw output to reconstruction; None is the identity
     unit: Callable[[float], float]  # size of the loss of rows of a given scale
 
 
 class Gradients(Protocol):
-    """A network's parameters as one vector, of which they have become views."""
+    """What computes a loss and its gradients; ``parameters`` are those to optimise, the network's own views of them."""
 
-    flat: nn.Parameter
+    parameters: list[nn.Parameter]
 
-    def compute(self, x: Tensor, target: Tensor, unit: float) -> Tensor:
-        """Return each member's mean loss, (K,); leave the gradient of their sum over ``unit`` in ``flat.grad``."""
+    def compute(self, x: Tensor, target: Tensor) -> Tensor:
+        """Return each member's mean loss, (K,); leave the gradient of their sum over the unit in ``parameters``."""
 
 
 class Corruption(Protocol):
@@ -111,8 +113,8 @@ class Objective(Protocol):
     def network(self) -> Network:
         """The network whose weights are kept and restored."""
 
-    def parameter_groups(self) -> list[list[nn.Parameter]]:
-        """One list of parameters an optimizer."""
+    def parameter_groups(self) -> list:
+        """One an optimizer: a list of parameters, or a dict of such ``params`` and Adam's ``betas``."""
 
     def step(self, batch: Batch, random: RandomStreams, optimizers: list) -> Tensor:
         """Update the parameters; return each member's loss, (K,), detached."""

@@ -14,7 +14,8 @@ from skae.random import RandomStreams
 
 def build(n_members, **parameters):
     """A network of float64 weights and biases."""
-    rows = RowSummary(torch.tensor([0.1, 0.5, -0.2, 0.3]), 0.7)
+    # a power of two, so that the buffers in which the network keeps it and its inverse are exact
+    rows = RowSummary(torch.tensor([0.1, 0.5, -0.2, 0.3]), 0.5)
     logits = parameters.pop("logits", False)
     network = DenseNetwork(**parameters).build(rows, 2, RandomStreams(range(n_members)), logits).double()
     with torch.no_grad():
@@ -29,9 +30,10 @@ def build(n_members, **parameters):
     code=st.sampled_from(sorted(ACTIVATIONS)),
     hidden=st.lists(st.integers(1, 6), max_size=3),
     n_members=st.integers(1, 3),
+    unit_of_each=st.booleans(),
 )
 @settings(max_examples=60)
-def test_gradients_are_those_of_autograd(loss, activation, code, hidden, n_members):
+def test_gradients_are_those_of_autograd(loss, activation, code, hidden, n_members, unit_of_each):
     torch.manual_seed(0)
     network = build(
         n_members,
@@ -42,23 +44,27 @@ def test_gradients_are_those_of_autograd(loss, activation, code, hidden, n_membe
     )
     x, target = torch.rand(2, n_members, 7, 4, dtype=torch.float64)
     losses = LOSSES[loss].elementwise(network(x), target).mean((1, 2))
-    expected = torch.autograd.grad(losses.sum() / 0.3, list(network.parameters()))
-    by_hand = network.flat_gradients(LOSSES[loss])
-    torch.testing.assert_close(by_hand.compute(x, target, 0.3), losses.detach(), rtol=1e-10, atol=1e-12)
-    torch.testing.assert_close(by_hand.flat.grad, torch.cat([g.flatten() for g in expected]), rtol=1e-10, atol=1e-12)
+    unit = torch.rand(n_members, dtype=torch.float64) + 0.1 if unit_of_each else 0.3
+    expected = torch.autograd.grad((losses / unit).sum(), list(network.parameters()))
+    by_hand = network.gradients_by_hand(LOSSES[loss], unit)
+    torch.testing.assert_close(by_hand.compute(x, target), losses.detach(), rtol=1e-10, atol=1e-12)
+    weights, biases = expected[::2], expected[1::2]
+    for block, weight, bias in zip(by_hand.parameters, weights, biases, strict=True):
+        torch.testing.assert_close(block.grad, torch.cat([weight, bias.unsqueeze(1)], 1), rtol=1e-10, atol=1e-12)
 
 
-def test_parameters_are_views_of_the_vector():
+def test_the_networks_parameters_are_views_of_those_to_optimise():
     network = build(2)
-    by_hand = network.flat_gradients(LOSSES["squared_error"])
+    by_hand = network.gradients_by_hand(LOSSES["squared_error"], 1.0)
     with torch.no_grad():
-        by_hand.flat.zero_()
+        for block in by_hand.parameters:
+            block.zero_()
     assert all(not parameter.any() for parameter in network.parameters())
 
 
 @pytest.mark.parametrize("layers", [{"dropout": 0.1}, {"normalization": "layer"}, {"tied_weights": True}], ids=str)
 def test_other_layers_are_left_to_autograd(layers):
-    assert build(1, **layers).flat_gradients(LOSSES["squared_error"]) is None
+    assert build(1, **layers).gradients_by_hand(LOSSES["squared_error"], 1.0) is None
 
 
 @pytest.mark.parametrize("make", [AutoEncoderTransformer, DenoisingAutoEncoder])
@@ -67,7 +73,7 @@ def test_training_is_the_same_by_hand_and_by_autograd(make, digits, monkeypatch)
         return make(4, hidden_layer_sizes=(16,), max_iter=3, random_state=0).fit(digits)
 
     by_hand = fit()
-    monkeypatch.setattr("skae.networks.dense.StackNetwork.flat_gradients", Network.flat_gradients)
+    monkeypatch.setattr("skae.networks.dense.StackNetwork.gradients_by_hand", Network.gradients_by_hand)
     np.testing.assert_allclose(by_hand.loss_curve_, fit().loss_curve_, rtol=1e-4)
 
 

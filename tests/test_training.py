@@ -43,7 +43,7 @@ class Scripted:
     def step(self, batch, random, optimizers):
         self.network.steps.data += 1
         self.seen.append(batch.x[0, :, 0].clone())
-        self.rates.append(optimizers[0].param_groups[0]["lr"])
+        self.rates.append(optimizers[0].lr)
         return torch.tensor([next(self.losses)])
 
     def row_losses(self, batch, random):

@@ -28,12 +28,20 @@ DERIVATIVES: dict[str, Callable[[Tensor], Tensor] | None] = {
     "sigmoid": lambda x: torch.sigmoid(x) * torch.sigmoid(-x),
 }
 aten: Any = torch.ops.aten
-# (gradient of the output, input, output) -> gradient of the input, in one call
-BACKWARD: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
-    "identity": lambda g, x, y: g,
-    "relu": lambda g, x, y: aten.threshold_backward(g, y, 0),
-    "gelu": lambda g, x, y: aten.gelu_backward(g, x),
-    "silu": lambda g, x, y: aten.silu_backward(g, x),
-    "tanh": lambda g, x, y: aten.tanh_backward(g, y),
-    "sigmoid": lambda g, x, y: aten.sigmoid_backward(g, y),
+# (input, out): the activation of x, written to out
+INTO: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "identity": lambda x, out: out.copy_(x),
+    "relu": lambda x, out: torch.clamp_min(x, 0, out=out),
+    "gelu": lambda x, out: aten.gelu.out(x, out=out),
+    "silu": lambda x, out: aten.silu.out(x, out=out),
+    "tanh": lambda x, out: torch.tanh(x, out=out),
+    "sigmoid": lambda x, out: torch.sigmoid(x, out=out),
+}
+# (gradient of the output, input, output): the first becomes the gradient of the input
+BACKWARD_INTO: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+    "relu": lambda g, x, y: aten.threshold_backward.grad_input(g, x, 0, grad_input=g),
+    "gelu": lambda g, x, y: aten.gelu_backward.grad_input(g, x, grad_input=g),
+    "silu": lambda g, x, y: aten.silu_backward.grad_input(g, x, grad_input=g),
+    "tanh": lambda g, x, y: aten.tanh_backward.grad_input(g, y, grad_input=g),
+    "sigmoid": lambda g, x, y: aten.sigmoid_backward.grad_input(g, y, grad_input=g),
 }

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from skae.contracts import Loss, Network, RowSummary
 from skae.networks.activations import ACTIVATIONS, DERIVATIVES
-from skae.networks.gradients import FlatGradients
+from skae.networks.gradients import DenseGradients
 from skae.random import RandomStreams
 
 
@@ -185,13 +185,16 @@ class StackNetwork(Network):
         """(K, B, n_components) -> (K, B, n_features)."""
         return self.decoder(z, random)
 
-    def flat_gradients(self, loss: Loss) -> FlatGradients | None:
+    def gradients_by_hand(self, loss: Loss, unit: float | Tensor) -> DenseGradients | None:
         """Return them for plain layers: without normalisation, dropout or shared weights."""
+        halves = (self.encoder, self.decoder)
         plain = all(
             not half.norms and not half.dropout and not any(layer.transposed for layer in half.layers)
-            for half in (self.encoder, self.decoder)
+            for half in halves
         )
-        return FlatGradients(self.encoder, self.decoder, loss) if plain else None
+        # both halves know the data's unit, or the output is bound to a range of its own
+        known = self.decoder.after is None or self.encoder.before is not None
+        return DenseGradients(self.encoder, self.decoder, loss, unit) if plain and known else None
 
 
 class DenseNetwork(BaseEstimator):

@@ -1,23 +1,39 @@
-"""Gradients of dense networks derived by hand, into one buffer: small networks spend their time on calls, not sums."""
+"""Gradients of dense networks derived by hand: small networks spend their time on calls, not sums.
+
+Weights and bias of a layer are one block, (K, fan_in + 1, fan_out), and its input ends in a column of ones: so one
+product applies both and one gives both gradients. All that is computed goes to buffers that are made once.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from skae.contracts import Loss
-from skae.networks.activations import ACTIVATIONS, BACKWARD
+from skae.networks.activations import BACKWARD_INTO, INTO
 
 if TYPE_CHECKING:
     from skae.networks.dense import StackedDense, StackedLinear
 
 
-class FlatGradients:
-    """The parameters of a stack of dense autoencoders as one vector, and the gradient of a loss in another.
+class Buffers(NamedTuple):
+    """Where batches of one size are computed, a tensor a layer; without the member axis where K is 1."""
 
-    The network's own parameters become views of ``flat``.
+    inputs: list[Tensor]  # (K, B, fan_in + 1), the last column 1
+    rows: Tensor  # (K, B, n_features), the first of them without it
+    pre: list[Tensor]  # (K, B, fan_out), before the activation
+    post: list[Tensor]  # the same after it
+    output: Tensor  # (K, B, n_features), the last of them
+    gradients: list[Tensor]  # (K, B, fan_out), for `pre` and `post`
+    factor: float | Tensor  # of the gradients of a member's sum over its batch
+
+
+class DenseGradients:
+    """Loss of a stack of dense autoencoders and its gradients.
+
+    The network's own parameters become views of the layers' blocks.
 
     Parameters
     ----------
@@ -25,43 +41,77 @@ class FlatGradients:
         Halves of plain layers.
     loss : Loss
         Distance between output and target.
+    unit : float or Tensor of shape (K,)
+        What gradients are divided by.
     """
 
-    def __init__(self, encoder: StackedDense, decoder: StackedDense, loss: Loss):
-        self.loss, self.before, self.after = loss, encoder.before, decoder.after
-        self.activations = encoder.activations + decoder.activations
+    def __init__(self, encoder: StackedDense, decoder: StackedDense, loss: Loss, unit: float | Tensor):
+        self.loss, self.before = loss, encoder.before
         layers = [cast("StackedLinear", layer) for layer in [*encoder.layers, *decoder.layers]]
-        parameters = [p for layer in layers for p in (layer.weight, layer.bias)]
-        self.flat = nn.Parameter(torch.cat([p.detach().flatten() for p in parameters]))
-        self.flat.grad = torch.zeros_like(self.flat)
-        sizes = [p.numel() for p in parameters]
-        views = zip(self.flat.detach().split(sizes), self.flat.grad.split(sizes), parameters, strict=True)
-        gradients = []
-        for values, gradient, parameter in views:
-            parameter.data = values.view(parameter.shape)
-            gradients.append(gradient.view(parameter.shape))
-        self.weights, self.biases = parameters[::2], parameters[1::2]
-        self.weight_gradients, self.bias_gradients = gradients[::2], gradients[1::2]
+        self.activations = encoder.activations + decoder.activations
+        self.parameters = [nn.Parameter(torch.cat([layer.weight, layer.bias.unsqueeze(1)], 1)) for layer in layers]
+        for layer, block in zip(layers, self.parameters, strict=True):
+            block.grad = torch.zeros_like(block)
+            layer.weight.data, layer.bias.data = block.detach()[:, :-1], block.detach()[:, -1]
+        self.n_members = len(layers[0].bias)
+        blocks = [self._flat(block.detach()) for block in self.parameters]
+        self._blocks, self._weights = blocks, [block[..., :-1, :].mT for block in blocks]
+        self._gradients = [self._flat(cast(Tensor, block.grad)) for block in self.parameters]
+        self._product = torch.mm if self.n_members == 1 else torch.bmm
+        # the output is in the unit that the encoder sees, where it has one: the error is larger by the decoder's scale
+        self._scale = 1.0 if decoder.after is None else self._number(decoder.after.scale)
+        self._unit = self._number(unit.view(-1, 1, 1)) if isinstance(unit, Tensor) else unit
+        self._normalised = decoder.after is not None
+        self._buffers: dict[int, Buffers] = {}
 
     @torch.no_grad()
-    def compute(self, x: Tensor, target: Tensor, unit: float) -> Tensor:
-        """Return each member's mean loss, (K,); leave the gradient of their sum over ``unit`` in ``flat.grad``."""
-        y = x if self.before is None else self.before(x)
-        inputs, outputs = [], [y]  # of the activations
-        for weight, bias, activation in zip(self.weights, self.biases, self.activations, strict=True):
-            inputs.append(torch.baddbmm(bias.unsqueeze(1), y, weight))  # (K, B, fan_out)
-            y = ACTIVATIONS[activation](inputs[-1])
-            outputs.append(y)
-        if self.after is not None:
-            y = self.after(y)
-        losses = self.loss.elementwise(y, target).mean((1, 2))
-        g = self.loss.gradient(y, target) * (1 / (unit * y[0].numel()))
-        if self.after is not None:
-            g *= self.after.scale
-        for i in reversed(range(len(self.weights))):
-            g = BACKWARD[self.activations[i]](g, inputs[i], outputs[i + 1])
-            torch.bmm(outputs[i].mT, g, out=self.weight_gradients[i])
-            torch.sum(g, 1, out=self.bias_gradients[i])
+    def compute(self, x: Tensor, target: Tensor) -> Tensor:
+        """Return each member's mean loss, (K,); leave the gradient of their sum over the unit in ``parameters``."""
+        at = self._buffers.get(x.shape[1]) or self._make_buffers(x)
+        self._normalise(x, at.rows)
+        last = len(self._blocks) - 1
+        for i, activation in enumerate(self.activations):
+            self._product(at.inputs[i], self._blocks[i], out=at.pre[i])
+            if at.post[i] is not at.pre[i]:
+                INTO[activation](at.pre[i], at.post[i])
+        if self._normalised:
+            target = at.rows if target is x else self._normalise(target, torch.empty_like(target))
+        sums, g = self.loss.gradient(at.output, target, self._scale, at.factor)
+        g = self._flat(g)
+        for i in range(last, -1, -1):
+            if self.activations[i] != "identity":
+                BACKWARD_INTO[self.activations[i]](g, at.pre[i], at.post[i])
+            self._product(at.inputs[i].mT, g, out=self._gradients[i])
             if i:
-                g = torch.bmm(g, self.weights[i].mT)
-        return losses
+                g = self._product(g, self._weights[i], out=at.gradients[i - 1])
+        return sums / x[0].numel()
+
+    def _make_buffers(self, x: Tensor) -> Buffers:
+        k, b, _ = x.shape
+        widths = [block.shape[1] - 1 for block in self.parameters]
+        inputs = [x.new_ones(k, b, n + 1) for n in widths]
+        pre = [x.new_empty(k, b, block.shape[2]) for block in self.parameters]
+        post = [y[..., :-1] for y in inputs[1:]]
+        post.append(pre[-1] if self.activations[-1] == "identity" else torch.empty_like(pre[-1]))
+        self._buffers[b] = Buffers(
+            [self._flat(y) for y in inputs],
+            inputs[0][..., :-1],
+            [self._flat(h) for h in pre],
+            [self._flat(y) for y in post[:-1]] + [self._flat(post[-1])],
+            post[-1],
+            [self._flat(torch.empty_like(h)) for h in pre],
+            1 / (self._unit * x[0].numel()),
+        )
+        return self._buffers[b]
+
+    def _normalise(self, x: Tensor, out: Tensor) -> Tensor:
+        if self.before is None:
+            return out.copy_(x)
+        return torch.addcmul(self.before.shift, x, self.before.scale, out=out)
+
+    def _flat(self, tensor: Tensor) -> Tensor:
+        """Return the tensor without its member axis where there is one member: products are cheaper then."""
+        return tensor[0] if self.n_members == 1 else tensor
+
+    def _number(self, tensor: Tensor) -> float | Tensor:
+        return tensor.item() if self.n_members == 1 else tensor.to(torch.float32 if tensor.is_mps else torch.float64)

@@ -80,13 +80,13 @@ class AdversarialObjective(ReconstructionObjective):
         Measured on MNIST: with Adam's own memory of 10 steps, codes circle the prior at 7 times the distance.
         """
         discriminator = {"params": list(self.network.discriminator.parameters()), "betas": (0.5, 0.999)}
-        return [list(self.network.autoencoder.parameters()), [discriminator]]
+        return [list(self.network.autoencoder.parameters()), discriminator]
 
     def step(self, batch: Batch, random: RandomStreams, optimizers: list) -> Tensor:
         """Train the discriminator, then the autoencoder against it; return the reconstruction losses, (K,)."""
         network, discriminator = self.network, self.network.discriminator
         for optimizer in optimizers:
-            optimizer.zero_grad(set_to_none=True)
+            optimizer.zero_grad()
         z = network.encode(batch.x, random)  # (K, B, n_components)
         of_prior = self.draw(z.shape[1], z.shape[2], random)
         deceived = F.softplus(discriminator(z.detach())) + F.softplus(-discriminator(of_prior))  # (K, B, 1)

@@ -1,26 +1,56 @@
 """Distances between a row and its reconstruction, by name."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from skae.contracts import Loss
 
+Number = float | Tensor
+
+
+def _squared(raw: Tensor, target: Tensor, scale: Number, factor: Number) -> tuple[Tensor, Tensor]:
+    residual = raw - target
+    flat = residual.flatten(1)
+    sums = torch.linalg.vecdot(flat, flat) * _as(raw, scale**2, -1)
+    return sums, residual.mul_(_as(raw, 2 * scale**2 * factor))
+
+
+def _absolute(raw: Tensor, target: Tensor, scale: Number, factor: Number) -> tuple[Tensor, Tensor]:
+    residual = raw - target
+    return residual.abs().sum((1, 2)) * _as(raw, scale, -1), residual.sign_().mul_(_as(raw, scale * factor))
+
+
+def _huber(raw: Tensor, target: Tensor, scale: Number, factor: Number) -> tuple[Tensor, Tensor]:
+    residual = (raw - target).mul_(_as(raw, scale))
+    sums = F.huber_loss(residual, torch.zeros_like(residual), reduction="none", delta=1.0).sum((1, 2))
+    return sums, residual.clamp_(-1, 1).mul_(_as(raw, scale * factor))
+
+
+def _cross_entropy(raw: Tensor, target: Tensor, scale: Number, factor: Number) -> tuple[Tensor, Tensor]:
+    # logits have no unit: the scale is 1
+    sums = F.binary_cross_entropy_with_logits(raw, target, reduction="none").sum((1, 2))
+    return sums, (torch.sigmoid(raw) - target).mul_(_as(raw, factor))
+
+
+def _as(raw: Tensor, number: Number, *shape: int) -> Number:
+    """Return a product of float64 numbers, (K, 1, 1), whose parts float32 might not hold, for use with ``raw``."""
+    return number.to(raw.dtype).view(shape or number.shape) if isinstance(number, Tensor) else number
+
+
 LOSSES = {
-    "squared_error": Loss(
-        lambda raw, x: (raw - x).square(), lambda raw, x: 2 * (raw - x), None, lambda scale: scale**2
-    ),
-    "absolute_error": Loss(lambda raw, x: (raw - x).abs(), lambda raw, x: (raw - x).sign(), None, lambda scale: scale),
+    "squared_error": Loss(lambda raw, x: (raw - x).square(), _squared, None, lambda scale: scale**2),
+    "absolute_error": Loss(lambda raw, x: (raw - x).abs(), _absolute, None, lambda scale: scale),
     "huber": Loss(
         lambda raw, x: F.huber_loss(raw, x, reduction="none", delta=1.0),
-        lambda raw, x: (raw - x).clamp(-1, 1),
+        _huber,
         None,
         lambda scale: min(scale, scale**2),
     ),
     # on logits: the logarithm of a saturated sigmoid would be infinite
     "binary_cross_entropy": Loss(
         lambda raw, x: F.binary_cross_entropy_with_logits(raw, x, reduction="none"),
-        lambda raw, x: torch.sigmoid(raw) - x,
+        _cross_entropy,
         nn.Sigmoid(),
         lambda scale: 1.0,
     ),

@@ -33,8 +33,8 @@ class ReconstructionObjective:
         """One optimizer for the whole network."""
         own, base = type(self), ReconstructionObjective
         if own.row_losses is base.row_losses and own.step is base.step:  # else autograd's gradients are asked for
-            self._by_hand = self.network.flat_gradients(self.loss)
-        return [list(self.network.parameters()) if self._by_hand is None else [self._by_hand.flat]]
+            self._by_hand = self.network.gradients_by_hand(self.loss, self.unit)
+        return [list(self.network.parameters()) if self._by_hand is None else self._by_hand.parameters]
 
     def row_losses(self, batch: Batch, random: RandomStreams) -> Tensor:
         """Return the loss of each row, mean over its features, (K, B)."""
@@ -46,11 +46,11 @@ class ReconstructionObjective:
         (optimizer,) = optimizers
         if self._by_hand is not None:
             x = batch.x if self.corruption is None else self.corruption(batch.x, random)
-            losses = self._by_hand.compute(x, batch.target, self.unit)
+            losses = self._by_hand.compute(x, batch.target)
             optimizer.step()
             return losses
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.zero_grad()
         losses = self.row_losses(batch, random).mean(1)  # (K,)
-        (losses.sum() / self.unit).backward()
+        (losses / self.unit).sum().backward()
         optimizer.step()
         return losses.detach()

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from skae.contracts import EpochListener, Objective
 from skae.random import RandomStreams, derived_seeds
+from skae.training.adamw import AdamW
 from skae.training.rows import Rows
 from skae.training.schedule import Schedule
 
@@ -23,7 +24,7 @@ class History:
     losses: list[np.ndarray] = field(default_factory=list)  # (K,) each
     validation_losses: list[np.ndarray] = field(default_factory=list)
     best_epoch: int = 0  # counted from 1; 0 before any epoch is finished
-    optimizer_states: list[dict] = field(default_factory=list)
+    optimizer_states: list[list[Tensor]] = field(default_factory=list)
 
 
 class BestWeights:
@@ -98,12 +99,10 @@ def train(
     """
     n_members, n = index.shape
     n_batches = -(-n // schedule.batch_size)
-    optimizers = [
-        torch.optim.AdamW(group, lr=schedule.learning_rate_init, weight_decay=schedule.alpha, fused=True)
-        for group in objective.parameter_groups()
-    ]
+    groups = [group if isinstance(group, dict) else {"params": group} for group in objective.parameter_groups()]
+    optimizers = [AdamW(**group, weight_decay=schedule.alpha) for group in groups]
     for optimizer, state in zip(optimizers, history.optimizer_states, strict=False):
-        optimizer.load_state_dict(state)
+        optimizer.continue_from(state)
     best = BestWeights(objective.network, n_members)
     lowest, n_stalled, n_reductions = np.full(n_members, np.inf), 0, 0
 
@@ -120,9 +119,9 @@ def train(
             total = torch.zeros(n_members, device=rows.device, dtype=torch.float32)
             for i, batch in enumerate(rows.batches(index.gather(1, order), schedule.batch_size)):
                 progress = (epoch - first_epoch + i / n_batches) / schedule.max_iter
+                rate = schedule.rate(progress, n_reductions)
                 for optimizer in optimizers:
-                    for group in optimizer.param_groups:
-                        group["lr"] = schedule.rate(progress, n_reductions)
+                    optimizer.lr = rate
                 total += objective.step(batch, noise, optimizers) * batch.x.shape[1]
             losses = (total / n).cpu().double().numpy()  # the epoch's only synchronisation
             monitored = losses
@@ -159,13 +158,13 @@ def train(
         raise
     finally:
         objective.network.eval()
-        trained = {id(p) for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]}
+        trained = {id(p) for optimizer in optimizers for p in optimizer.params}
         for parameter in objective.network.parameters():
             if id(parameter) not in trained:  # a view of one that is, which would be pickled whole
                 parameter.data = parameter.data.clone()
     if validation_index is not None:
         best.restore()
-    history.optimizer_states = [optimizer.state_dict() for optimizer in optimizers]
+    history.optimizer_states = [optimizer.state() for optimizer in optimizers]
 
 
 @torch.no_grad()
