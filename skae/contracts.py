@@ -32,6 +32,7 @@ class Network(nn.Module):
     encoder: nn.Module
     decoder: nn.Module
     n_members: int
+    takes_stacked_rows = False  # without gradients, a network of one member: (S, B, n_features), each batch apart
 
     def encode(self, x: Tensor, random: RandomStreams | None = None) -> Tensor:
         """(K, B, n_features) -> (K, B, n_components)."""
@@ -77,9 +78,9 @@ class Loss(NamedTuple):
     """A measure of the distance between a network's raw output and its target."""
 
     elementwise: Callable[[Tensor, Tensor], Tensor]  # (raw output, target) -> the same shape
-    # (raw output, target, scale, factor) -> each member's sum of the loss of scale * raw output and scale * target,
-    # (K,), and ``factor`` times its gradient for the raw output
-    gradient: Callable[[Tensor, Tensor, float | Tensor, float | Tensor], tuple[Tensor, Tensor]]
+    # (raw output, target, scale, factor, out) -> each member's sum of the loss of scale * raw output and
+    # scale * target, (K,); ``factor`` times its gradient for the raw output is written to ``out``
+    gradient: Callable[[Tensor, Tensor, float | Tensor, float | Tensor, Tensor], Tensor]
     link: nn.Module | None  # from raw output to reconstruction; None is the identity
     unit: Callable[[float], float]  # size of the loss of rows of a given scale
 

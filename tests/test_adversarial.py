@@ -48,7 +48,9 @@ def make_objective(n_members=1, weight=0.3):
 
 
 def sgd(objective):
-    return [torch.optim.SGD(group if isinstance(group, list) else [group], lr=0.1) for group in objective.parameter_groups()]
+    return [
+        torch.optim.SGD(group if isinstance(group, list) else [group], lr=0.1) for group in objective.parameter_groups()
+    ]
 
 
 def test_step_is_the_two_gradient_steps_of_the_formulas():
@@ -88,7 +90,9 @@ def test_members_step_as_if_they_were_alone():
 def test_a_step_leaves_nothing_behind_for_the_next():
     x = torch.randn(1, 8, 4, generator=torch.Generator().manual_seed(0))
     still = make_objective()
-    optimizers = [torch.optim.SGD(group if isinstance(group, list) else [group], lr=0.0) for group in still.parameter_groups()]
+    optimizers = [
+        torch.optim.SGD(group if isinstance(group, list) else [group], lr=0.0) for group in still.parameter_groups()
+    ]
     gradients = []
     for _ in range(2):
         still.step(Batch(x, x), RandomStreams([5]), optimizers)

@@ -110,12 +110,12 @@ class AdversarialAutoEncoder(BaseAutoEncoder):
         prior = make_prior(self.prior, self._n_components)
         return self.inverse_transform(draw_codes(prior, n_samples, self._n_components, self.random_state))
 
-    def _build_network(self, X: np.ndarray, entropy: int) -> Network:
+    def _build_network(self, rows: RowSummary, entropy: int) -> Network:
         random = RandomStreams(derived_seeds(entropy, INITIAL_WEIGHTS, 1), "cpu")
         with torch.device("cpu"):
             codes = RowSummary(torch.zeros(self.n_components, dtype=torch.float64), 1.0)
             discriminator = DenseNetwork(self.discriminator_layer_sizes).build(codes, 1, random, logits=True).encoder
-        return AdversarialNetwork(self._build_from_specification(X, self.n_components, entropy), discriminator)
+        return AdversarialNetwork(self._build_from_specification(rows, self.n_components, entropy), discriminator)
 
     def _make_objective(self, network: Any, X: np.ndarray, target: np.ndarray | None) -> Objective:
         drawn = partial(draw, make_prior(self.prior, self.n_components))

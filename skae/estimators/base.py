@@ -22,7 +22,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import validate_data
 from torch import Tensor
 
-from skae.contracts import Network, Objective
+from skae.contracts import Network, Objective, RowSummary
 from skae.device import resolve_device
 from skae.estimators.callbacks import CallbackListener
 from skae.estimators.documentation import SHARED_ATTRIBUTES, SHARED_PARAMETERS
@@ -108,9 +108,9 @@ class BaseAutoEncoder(CallbackSupportMixin, FittedAutoEncoder):
         """Return the specification that ``network=None`` stands for."""
         return DenseNetwork(self.hidden_layer_sizes, self.activation)
 
-    def _build_network(self, X: np.ndarray, entropy: int) -> Network:
+    def _build_network(self, rows: RowSummary, entropy: int) -> Network:
         """Return the network to train, initialised, on the CPU."""
-        return self._build_from_specification(X, self.n_components, entropy)
+        return self._build_from_specification(rows, self.n_components, entropy)
 
     def _make_objective(self, network: Network, X: np.ndarray, target: np.ndarray | None) -> Objective:
         """Return what the network is trained for."""
@@ -214,18 +214,18 @@ class BaseAutoEncoder(CallbackSupportMixin, FittedAutoEncoder):
             stops_on_stall=self.early_stopping or self.learning_rate == "adaptive",
         )
 
-    def _build_from_specification(self, X: np.ndarray, n_components: int, entropy: int) -> Network:
+    def _build_from_specification(self, rows: RowSummary, n_components: int, entropy: int) -> Network:
         """Build what ``network`` stands for, on the CPU whatever torch's default device."""
         seeds = derived_seeds(entropy, INITIAL_WEIGHTS)
         logits = self.loss == "binary_cross_entropy"
         with torch.device("cpu"), torch.autocast("cpu", enabled=False):
             if self._network_is_callable():
-                return build_from_callable(self.network, X.shape[1], n_components, seeds[0], logits)
+                return build_from_callable(self.network, rows.n_features, n_components, seeds[0], logits)
             if isinstance(self.network, type):
                 name = self.network.__name__
                 raise ValueError(f"network={name} is a class: give one of its instances, {name}(...).")
             specification = self._default_network() if self.network is None else self.network
-            return specification.build(summarize(X), n_components, RandomStreams(seeds), logits)
+            return specification.build(rows, n_components, RandomStreams(seeds), logits)
 
     def _network_is_callable(self) -> bool:
         return self.network is not None and not hasattr(self.network, "build")
@@ -265,7 +265,7 @@ class BaseAutoEncoder(CallbackSupportMixin, FittedAutoEncoder):
                     stacklevel=6,
                 )
             unit = self._loss_unit(rows.scale)
-            network = self._build_network(X, entropy)
+            network = self._build_network(rows, entropy)
         elif self.n_components == self._n_components:
             unit, network = self._unit, self._network
         else:

@@ -14,14 +14,13 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted, column_or_1d
 from torch import Tensor
 
-from skae.contracts import Network, Objective
+from skae.contracts import Network, Objective, RowSummary
 from skae.estimators.base import BaseAutoEncoder
 from skae.estimators.fitted import FLOATS
 from skae.objectives.conditional import ConditionalNetwork, ConditionalObjective
 from skae.objectives.variational import Likelihood, check_linear_code, normal_draws
 from skae.priors import SAMPLING, draw_codes, normal
 from skae.random import derived_seeds, entropy_from
-from skae.training import summarize
 
 
 @dataclass(repr=False, eq=False)
@@ -341,13 +340,13 @@ class ConditionalVariationalAutoEncoder(BaseAutoEncoder):
         self._known_share = float(np.mean(labels >= 0))
         return labels
 
-    def _build_network(self, X: np.ndarray, entropy: int) -> Network:
+    def _build_network(self, rows: RowSummary, entropy: int) -> Network:
         check_linear_code(self.network)
         n_classes = len(self.classes_)
-        classifier = self._build_from_specification(X, n_classes, entropy)
-        recognition = self._build_from_specification(X, 2 * self.n_components * n_classes, entropy)
-        generator = self._build_from_specification(X, self.n_components + n_classes, entropy)
-        likelihood = Likelihood(self.loss, summarize(X).scale, recognition.n_members)
+        classifier = self._build_from_specification(rows, n_classes, entropy)
+        recognition = self._build_from_specification(rows, 2 * self.n_components * n_classes, entropy)
+        generator = self._build_from_specification(rows, self.n_components + n_classes, entropy)
+        likelihood = Likelihood(self.loss, rows.scale, recognition.n_members)
         prior = torch.tensor(self.class_prior_, dtype=torch.float64, device="cpu")
         return ConditionalNetwork(classifier, recognition, generator, likelihood, prior)
 

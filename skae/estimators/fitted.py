@@ -158,10 +158,12 @@ class FittedAutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
 
     def _apply(self, function: Callable[[Any, Tensor], Tensor], X: np.ndarray, dtype) -> np.ndarray:
         device = device_for_scoring(self.device)
-        network = self._network.eval()
+        network = self._network
+        if network.training:
+            network.eval()
         if next(network.parameters()).device != device:
             network.to(device)
-        return apply_in_blocks(partial(function, network), X, device, dtype)
+        return apply_in_blocks(partial(function, network), X, device, dtype, network.takes_stacked_rows)
 
     def _link(self, raw: Tensor) -> Tensor:
         link = LOSSES[self.loss].link

@@ -16,7 +16,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_y, check_consistent_length
 from torch import Tensor
 
-from skae.contracts import Network, Objective
+from skae.contracts import Network, Objective, RowSummary
 from skae.corruptions import NAMES
 from skae.estimators.base import INITIAL_WEIGHTS, BaseAutoEncoder
 from skae.estimators.greedy import pretrain_layers
@@ -25,6 +25,7 @@ from skae.networks.dense import StackedDense, StackedLinear, StackNetwork
 from skae.objectives import LOSSES
 from skae.objectives.classification import ClassificationObjective
 from skae.random import RandomStreams, derived_seeds
+from skae.training import summarize
 
 
 @dataclass(repr=False, eq=False)
@@ -258,16 +259,16 @@ class StackedAutoEncoderClassifier(ClassifierMixin, BaseAutoEncoder):
             tied_weights=self.tied_weights,
         )
 
-    def _build_network(self, X: np.ndarray, entropy: int) -> Network:
+    def _build_network(self, rows: RowSummary, entropy: int) -> Network:
         """Build the encoder and, in the place of a decoder, a linear map to logits."""
-        encoder = self._build_autoencoder(X, entropy).encoder
+        encoder = self._build_autoencoder(rows, entropy).encoder
         random = RandomStreams(derived_seeds(entropy, INITIAL_WEIGHTS, 1), "cpu")
         with torch.device("cpu"):
             head = StackedLinear(self.n_components, len(self.classes_), random)
         return StackNetwork(encoder, StackedDense([head], ["identity"]), n_members=1)
 
-    def _build_autoencoder(self, X: np.ndarray, entropy: int) -> StackNetwork:
-        network = self._build_from_specification(X, self.n_components, entropy)
+    def _build_autoencoder(self, rows: RowSummary, entropy: int) -> StackNetwork:
+        network = self._build_from_specification(rows, self.n_components, entropy)
         assert isinstance(network, StackNetwork)
         return network
 
@@ -279,7 +280,7 @@ class StackedAutoEncoderClassifier(ClassifierMixin, BaseAutoEncoder):
 
     def _pretrain(self, network: Network, X: np.ndarray, held_out: Tensor | None, entropy: int) -> None:
         # built once more, with the same initial weights, for its decoder
-        autoencoder = self._build_autoencoder(X, entropy).to(next(network.parameters()).device)
+        autoencoder = self._build_autoencoder(summarize(X), entropy).to(next(network.parameters()).device)
         self.pretraining_loss_curves_ = pretrain_layers(
             autoencoder,
             X,

@@ -11,7 +11,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from skae.contracts import Network, Objective
+from skae.contracts import Network, Objective, RowSummary
 from skae.estimators.base import BaseAutoEncoder
 from skae.objectives.variational import (
     Likelihood,
@@ -21,7 +21,6 @@ from skae.objectives.variational import (
     normal_draws,
 )
 from skae.priors import draw_codes, normal
-from skae.training import summarize
 
 
 @dataclass(repr=False, eq=False)
@@ -145,11 +144,11 @@ class VariationalAutoEncoder(BaseAutoEncoder):
         check_is_fitted(self)
         return self.inverse_transform(draw_codes(normal, n_samples, self._n_components, self.random_state))
 
-    def _build_network(self, X: np.ndarray, entropy: int) -> Network:
+    def _build_network(self, rows: RowSummary, entropy: int) -> Network:
         check_linear_code(self.network)
-        recognition = self._build_from_specification(X, 2 * self.n_components, entropy)
-        generator = self._build_from_specification(X, self.n_components, entropy)
-        likelihood = Likelihood(self.loss, summarize(X).scale, recognition.n_members)
+        recognition = self._build_from_specification(rows, 2 * self.n_components, entropy)
+        generator = self._build_from_specification(rows, self.n_components, entropy)
+        likelihood = Likelihood(self.loss, rows.scale, recognition.n_members)
         return VariationalNetwork(recognition, generator, likelihood, self.n_components)
 
     def _loss_unit(self, scale: float) -> float:

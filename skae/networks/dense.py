@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from skae.contracts import Loss, Network, RowSummary
-from skae.networks.activations import ACTIVATIONS, DERIVATIVES
+from skae.networks.activations import ACTIVATIONS, DERIVATIVES, INTO
 from skae.networks.gradients import DenseGradients
 from skae.random import RandomStreams
 
@@ -125,6 +125,10 @@ class StackedDense(nn.Module):
         single = x.ndim == 2
         if single:
             x = x.unsqueeze(0)
+        n_members = len(cast(Tensor, self.layers[0].bias))
+        if n_members == 1 and not torch.is_grad_enabled() and not self.norms and not (self.training and self.dropout):
+            x = self._apply_one(x)
+            return x.squeeze(0) if single else x
         if self.before is not None:
             x = self.before(x)
         for i, (layer, activation) in enumerate(zip(self.layers, self.activations, strict=True)):
@@ -138,6 +142,16 @@ class StackedDense(nn.Module):
         if self.after is not None:
             x = self.after(x)
         return x.squeeze(0) if single else x
+
+    def _apply_one(self, x: Tensor) -> Tensor:
+        """Apply the layers of a stack of one to any number of batches, (S, B, n_in) -> (S, B, n_out), in few calls."""
+        if self.before is not None:
+            x = self.before(x)
+        for layer, activation in zip(cast("list[StackedLinear]", self.layers), self.activations, strict=True):
+            x = torch.baddbmm(layer.bias, x, layer.matrix.expand(len(x), -1, -1))
+            if activation != "identity":
+                INTO[activation](x, x)
+        return x if self.after is None else self.after(x)
 
     @property
     def has_jacobian_factors(self) -> bool:
@@ -172,6 +186,7 @@ class StackNetwork(Network):
 
     encoder: StackedDense
     decoder: StackedDense
+    takes_stacked_rows = True
 
     def __init__(self, encoder: StackedDense, decoder: StackedDense, n_members: int):
         super().__init__()

@@ -22,10 +22,12 @@ class Buffers(NamedTuple):
     """Where batches of one size are computed, a tensor a layer; without the member axis where K is 1."""
 
     inputs: list[Tensor]  # (K, B, fan_in + 1), the last column 1
-    rows: Tensor  # (K, B, n_features), the first of them without it
+    transposed: list[Tensor]  # the same, (K, fan_in + 1, B)
+    rows: Tensor  # (K, B, n_features), the first of them without the ones
     pre: list[Tensor]  # (K, B, fan_out), before the activation
     post: list[Tensor]  # the same after it
     output: Tensor  # (K, B, n_features), the last of them
+    residual: Tensor  # (K, B, n_features)
     gradients: list[Tensor]  # (K, B, fan_out), for `pre` and `post`
     factor: float | Tensor  # of the gradients of a member's sum over its batch
 
@@ -48,7 +50,10 @@ class DenseGradients:
     def __init__(self, encoder: StackedDense, decoder: StackedDense, loss: Loss, unit: float | Tensor):
         self.loss, self.before = loss, encoder.before
         layers = [cast("StackedLinear", layer) for layer in [*encoder.layers, *decoder.layers]]
-        self.activations = encoder.activations + decoder.activations
+        activations = encoder.activations + decoder.activations
+        # the output needs no copy where it has no activation
+        self._activate = [*[INTO.get(name, _copy) for name in activations[:-1]], INTO.get(activations[-1])]
+        self._differentiate = [BACKWARD_INTO.get(name) for name in activations]
         self.parameters = [nn.Parameter(torch.cat([layer.weight, layer.bias.unsqueeze(1)], 1)) for layer in layers]
         for layer, block in zip(layers, self.parameters, strict=True):
             block.grad = torch.zeros_like(block)
@@ -64,24 +69,22 @@ class DenseGradients:
         self._normalised = decoder.after is not None
         self._buffers: dict[int, Buffers] = {}
 
-    @torch.no_grad()
     def compute(self, x: Tensor, target: Tensor) -> Tensor:
         """Return each member's mean loss, (K,); leave the gradient of their sum over the unit in ``parameters``."""
         at = self._buffers.get(x.shape[1]) or self._make_buffers(x)
         self._normalise(x, at.rows)
-        last = len(self._blocks) - 1
-        for i, activation in enumerate(self.activations):
+        for i, activate in enumerate(self._activate):
             self._product(at.inputs[i], self._blocks[i], out=at.pre[i])
-            if at.post[i] is not at.pre[i]:
-                INTO[activation](at.pre[i], at.post[i])
+            if activate is not None:
+                activate(at.pre[i], at.post[i])
         if self._normalised:
             target = at.rows if target is x else self._normalise(target, torch.empty_like(target))
-        sums, g = self.loss.gradient(at.output, target, self._scale, at.factor)
-        g = self._flat(g)
-        for i in range(last, -1, -1):
-            if self.activations[i] != "identity":
-                BACKWARD_INTO[self.activations[i]](g, at.pre[i], at.post[i])
-            self._product(at.inputs[i].mT, g, out=self._gradients[i])
+        sums = self.loss.gradient(at.output, target, self._scale, at.factor, at.residual)
+        g = at.gradients[-1]
+        for i in reversed(range(len(self._blocks))):
+            if differentiate := self._differentiate[i]:
+                differentiate(g, at.pre[i], at.post[i])
+            self._product(at.transposed[i], g, out=self._gradients[i])
             if i:
                 g = self._product(g, self._weights[i], out=at.gradients[i - 1])
         return sums / x[0].numel()
@@ -92,14 +95,17 @@ class DenseGradients:
         inputs = [x.new_ones(k, b, n + 1) for n in widths]
         pre = [x.new_empty(k, b, block.shape[2]) for block in self.parameters]
         post = [y[..., :-1] for y in inputs[1:]]
-        post.append(pre[-1] if self.activations[-1] == "identity" else torch.empty_like(pre[-1]))
+        post.append(pre[-1] if self._activate[-1] is None else torch.empty_like(pre[-1]))
+        gradients = [torch.empty_like(h) for h in pre]
         self._buffers[b] = Buffers(
             [self._flat(y) for y in inputs],
+            [self._flat(y).mT for y in inputs],
             inputs[0][..., :-1],
             [self._flat(h) for h in pre],
-            [self._flat(y) for y in post[:-1]] + [self._flat(post[-1])],
+            [self._flat(y) for y in post],
             post[-1],
-            [self._flat(torch.empty_like(h)) for h in pre],
+            gradients[-1],
+            [self._flat(g) for g in gradients],
             1 / (self._unit * x[0].numel()),
         )
         return self._buffers[b]
@@ -115,3 +121,7 @@ class DenseGradients:
 
     def _number(self, tensor: Tensor) -> float | Tensor:
         return tensor.item() if self.n_members == 1 else tensor.to(torch.float32 if tensor.is_mps else torch.float64)
+
+
+def _copy(x: Tensor, out: Tensor) -> Tensor:
+    return out.copy_(x)

@@ -9,28 +9,31 @@ from skae.contracts import Loss
 Number = float | Tensor
 
 
-def _squared(raw: Tensor, target: Tensor, scale: Number, factor: Number) -> tuple[Tensor, Tensor]:
-    residual = raw - target
-    flat = residual.flatten(1)
-    sums = torch.linalg.vecdot(flat, flat) * _as(raw, scale**2, -1)
-    return sums, residual.mul_(_as(raw, 2 * scale**2 * factor))
+def _squared(raw: Tensor, target: Tensor, scale: Number, factor: Number, out: Tensor) -> Tensor:
+    flat = torch.sub(raw, target, out=out).flatten(1)
+    squares = torch.bmm(flat.unsqueeze(1), flat.unsqueeze(2)).flatten()  # a pass less than square and sum
+    sums = squares * _as(raw, scale**2, -1)
+    out.mul_(_as(raw, 2 * scale**2 * factor))
+    return sums
 
 
-def _absolute(raw: Tensor, target: Tensor, scale: Number, factor: Number) -> tuple[Tensor, Tensor]:
-    residual = raw - target
-    return residual.abs().sum((1, 2)) * _as(raw, scale, -1), residual.sign_().mul_(_as(raw, scale * factor))
+def _absolute(raw: Tensor, target: Tensor, scale: Number, factor: Number, out: Tensor) -> Tensor:
+    sums = torch.sub(raw, target, out=out).abs().sum((1, 2)) * _as(raw, scale, -1)
+    out.sign_().mul_(_as(raw, scale * factor))
+    return sums
 
 
-def _huber(raw: Tensor, target: Tensor, scale: Number, factor: Number) -> tuple[Tensor, Tensor]:
-    residual = (raw - target).mul_(_as(raw, scale))
-    sums = F.huber_loss(residual, torch.zeros_like(residual), reduction="none", delta=1.0).sum((1, 2))
-    return sums, residual.clamp_(-1, 1).mul_(_as(raw, scale * factor))
+def _huber(raw: Tensor, target: Tensor, scale: Number, factor: Number, out: Tensor) -> Tensor:
+    torch.sub(raw, target, out=out).mul_(_as(raw, scale))
+    sums = F.huber_loss(out, torch.zeros_like(out), reduction="none", delta=1.0).sum((1, 2))
+    out.clamp_(-1, 1).mul_(_as(raw, scale * factor))
+    return sums
 
 
-def _cross_entropy(raw: Tensor, target: Tensor, scale: Number, factor: Number) -> tuple[Tensor, Tensor]:
+def _cross_entropy(raw: Tensor, target: Tensor, scale: Number, factor: Number, out: Tensor) -> Tensor:
     # logits have no unit: the scale is 1
-    sums = F.binary_cross_entropy_with_logits(raw, target, reduction="none").sum((1, 2))
-    return sums, (torch.sigmoid(raw) - target).mul_(_as(raw, factor))
+    torch.sigmoid(raw, out=out).sub_(target).mul_(_as(raw, factor))
+    return F.binary_cross_entropy_with_logits(raw, target, reduction="none").sum((1, 2))
 
 
 def _as(raw: Tensor, number: Number, *shape: int) -> Number:

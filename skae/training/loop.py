@@ -122,7 +122,7 @@ def train(
                 rate = schedule.rate(progress, n_reductions)
                 for optimizer in optimizers:
                     optimizer.lr = rate
-                total += objective.step(batch, noise, optimizers) * batch.x.shape[1]
+                total.add_(objective.step(batch, noise, optimizers), alpha=batch.x.shape[1])
             losses = (total / n).cpu().double().numpy()  # the epoch's only synchronisation
             monitored = losses
             if validation_index is not None:

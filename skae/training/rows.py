@@ -18,6 +18,9 @@ logger = logging.getLogger(__name__)
 # What training needs beside the rows (activations, gradients, Adam's moments) is small beside this share.
 SHARE_OF_FREE_MEMORY = 0.7
 
+# In the cache as float64.
+CHUNK_VALUES = 2**15
+
 # Its reciprocal must be a float32 too; rows of a smaller scale are constant.
 SMALLEST_SCALE = 1e-30
 
@@ -48,6 +51,7 @@ class Rows:
         self._labels = None if labels is None else torch.from_numpy(labels.astype(np.int64)).to(device)
         arrays = [X] if target is None else [X, target]
         self._sources: list[np.ndarray | Tensor] = list(arrays)
+        self._taken: dict[tuple, Tensor] = {}
         needed = sum(4 * a.size for a in arrays if not _shareable(a, device))
         if not needed or needed <= SHARE_OF_FREE_MEMORY * free_memory(device):
             with suppress(torch.OutOfMemoryError, MemoryError):
@@ -57,21 +61,29 @@ class Rows:
 
     def batch(self, index: Tensor) -> Batch:
         """Return the rows ``index``, (K, B), as a batch (K, B, n_features)."""
-        parts = [self._take(source, index) for source in self._sources]
+        parts = [self._take(i, index) for i in range(len(self._sources))]
         return Batch(parts[0], parts[-1], None if self._labels is None else self._labels[index])
 
     def batches(self, index: Tensor, batch_size: int) -> Iterator[Batch]:
-        """Split ``index``, (K, n), into batches of at most ``batch_size`` whose sizes differ by at most one."""
+        """Split ``index``, (K, n), into batches of at most ``batch_size`` whose sizes differ by at most one.
+
+        A batch lasts until the next: they share memory.
+        """
         n_batches = -(-index.shape[1] // batch_size)
         for part in index.tensor_split(n_batches, dim=1):
             yield self.batch(part)
 
-    def _take(self, source: np.ndarray | Tensor, index: Tensor) -> Tensor:
-        if isinstance(source, Tensor):
-            taken = source.index_select(0, index.reshape(-1))
-        else:
-            taken = torch.from_numpy(_as_float32(source[index.reshape(-1).cpu().numpy()])).to(self.device)
-        return taken.view(*index.shape, -1)
+    def _take(self, i: int, index: Tensor) -> Tensor:
+        source, flat = self._sources[i], index.reshape(-1)
+        if not isinstance(source, Tensor):
+            taken = torch.from_numpy(_as_float32(source[flat.cpu().numpy()])).to(self.device)
+            return taken.view(*index.shape, -1)
+        key = i, index.shape
+        if key not in self._taken:
+            self._taken[key] = source.new_empty(*index.shape, source.shape[1])
+        taken = self._taken[key]
+        torch.index_select(source, 0, flat, out=taken.view(len(flat), -1))
+        return taken
 
 
 def _shareable(array: np.ndarray, device: torch.device) -> bool:
@@ -92,11 +104,20 @@ def _as_float32(array: np.ndarray) -> np.ndarray:
 
 def summarize(X: np.ndarray) -> RowSummary:
     """Return the mean and scale of rows in float64, without a copy of X."""
+    n_chunk = max(1, CHUNK_VALUES // X.shape[1])
+    n, mean, squares = 0, np.zeros(X.shape[1]), np.zeros(X.shape[1])  # sums of squared deviations
     with np.errstate(under="ignore"):
-        mean = X.mean(0, dtype=np.float64)
-        variance = np.zeros(X.shape[1])
-        for start in range(0, len(X), 1024):
-            variance += np.square(X[start : start + 1024] - mean).sum(0) / len(X)
+        for start in range(0, len(X), n_chunk):  # merged as in Chan, Golub & LeVeque 1979
+            rows = X[start : start + n_chunk].astype(np.float64)
+            ones = np.ones(len(rows))
+            center = ones @ rows / len(rows)
+            rows -= center
+            np.square(rows, out=rows)
+            n += len(rows)
+            share = len(rows) / n
+            squares += ones @ rows + np.square(center - mean) * (len(rows) * (1 - share))
+            mean += (center - mean) * share
+        variance = squares / n
         scale = float(np.sqrt(variance.mean()))
         resolution = np.spacing(np.abs(mean).astype(np.float32))
         coarse = np.flatnonzero((variance > np.square(1e-13 * mean)) & (resolution > 0.01 * np.sqrt(variance)))
