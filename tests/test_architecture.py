@@ -12,7 +12,7 @@ ROWS = [
     ["random", "device", "contracts"],
     ["networks", "objectives", "corruptions", "priors", "training", "inference"],
     ["estimators"],
-    ["outliers"],
+    ["outliers", "model_selection"],
     ["plotting", "callbacks"],
 ]
 LEVEL = {part: level for level, row in enumerate(ROWS) for part in row}

@@ -4,6 +4,7 @@ from test_base import EveryEpoch
 
 from skae import AutoEncoderOutlierDetector, AutoEncoderTransformer
 from skae.outliers.members import Members
+from skae.training import summarize
 
 
 @pytest.fixture(scope="module")
@@ -17,14 +18,28 @@ def small(**parameters):
 
 @pytest.mark.filterwarnings("ignore:max_samples=1000 exceeds the 60 rows")
 @pytest.mark.parametrize(("max_samples", "n"), [(10, 10), (0.25, 15), (1000, 60), (1.0, 60), (0.001, 1)])
-def test_each_member_is_trained_on_rows_of_its_own(max_samples, n, rows, monkeypatch):
+@pytest.mark.parametrize("stacked", [True, False])
+def test_each_member_is_trained_on_rows_of_its_own(stacked, max_samples, n, rows, monkeypatch):
     seen = []
-    fit = AutoEncoderTransformer.fit
-    monkeypatch.setattr(AutoEncoderTransformer, "fit", lambda self, X: (seen.append(X), fit(self, X))[1])
-    Members(small(), 3, max_samples, random_state=0).fit(rows)
+    monkeypatch.setattr("skae.estimators.together.summarize", lambda X: (seen.append(X), summarize(X))[1])
+    monkeypatch.setattr("skae.estimators.base.summarize", lambda X: (seen.append(X), summarize(X))[1])
+    members = Members(small(learning_rate="cosine" if stacked else "adaptive"), 3, max_samples, random_state=0)
+    members.fit(rows)
     assert [len(X) for X in seen] == [n] * 3
     assert all(len(np.unique(X, axis=0)) == n for X in seen)
     assert len({X.tobytes() for X in seen}) == 3
+
+
+def test_what_a_fit_refuses_members_refuse(rows):
+    with pytest.raises(ValueError, match="loss='binary_cross_entropy' needs values in"):
+        Members(small(loss="binary_cross_entropy"), 3, 10).fit(rows)
+    with pytest.raises(ValueError, match="'max_iter' parameter"):
+        Members(small().set_params(max_iter=0), 3, 10).fit(rows)
+
+
+def test_members_that_diverge_say_so(rows):
+    with pytest.raises(FloatingPointError, match="learning_rate_init"):
+        Members(small(learning_rate_init=1e30, activation="identity"), 3, 10, random_state=0).fit(rows)
 
 
 def test_errors_are_averaged(rows):

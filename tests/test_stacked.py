@@ -15,7 +15,7 @@ from skae.objectives import LOSSES
 from skae.random import RandomStreams
 from skae.training import Schedule
 
-SCHEDULE = Schedule(64, 1, "constant", 4e-3, 0.0, 10, 1e-4, False)
+SCHEDULE = Schedule(64, 1, "constant", (4e-3,), (0.0,), 10, 1e-4, False)
 
 
 def quick(n_components=8, **parameters):
@@ -293,7 +293,7 @@ def test_what_stops_pre_training_leaves_the_earlier_state(error, digits, monkeyp
 
 def test_divergence_in_pre_training_is_named(digits):
     with pytest.raises(FloatingPointError, match=r"lower learning_rate_init=1e\+30"):
-        pretrain(build(digits, activation="identity"), digits, schedule=replace(SCHEDULE, learning_rate_init=1e30))
+        pretrain(build(digits, activation="identity"), digits, schedule=replace(SCHEDULE, learning_rate_init=(1e30,)))
     unfitted = quick(learning_rate_init=1e30)
     with pytest.raises(FloatingPointError):
         unfitted.fit(digits)

@@ -19,8 +19,8 @@ def schedule(**changes):
         "batch_size": 4,
         "max_iter": 5,
         "learning_rate": "constant",
-        "learning_rate_init": 0.01,
-        "alpha": 0.0,
+        "learning_rate_init": (0.01,),
+        "alpha": (0.0,),
         "n_iter_no_change": 3,
         "tol": 0.0,
         "stops_on_stall": True,
@@ -43,7 +43,7 @@ class Scripted:
     def step(self, batch, random, optimizers):
         self.network.steps.data += 1
         self.seen.append(batch.x[0, :, 0].clone())
-        self.rates.append(optimizers[0].lr)
+        self.rates.append(0.01 * optimizers[0].rate)
         return torch.tensor([next(self.losses)])
 
     def row_losses(self, batch, random):
@@ -59,7 +59,7 @@ def run(objective, n=4, history=None, validation_index=None, **changes):
         Rows(X, None, CPU),
         index,
         schedule(**changes),
-        entropy=0,
+        entropies=[0],
         history=history,
         validation_index=validation_index,
     )
@@ -153,7 +153,7 @@ def test_weight_decay_shrinks_weights_without_gradient():
 
     objective = Idle([])
     objective.network.steps.data.fill_(1.0)
-    run(objective, alpha=0.5, max_iter=3)
+    run(objective, alpha=(0.5,), max_iter=3)
     assert objective.network.steps.item() == pytest.approx((1 - 0.01 * 0.5) ** 3)
 
 
@@ -169,8 +169,8 @@ def test_members_of_a_stack_keep_their_own_best_epoch():
         objective,
         Rows(X, None, CPU),
         index,
-        schedule(max_iter=12, learning_rate_init=0.1, stops_on_stall=False),
-        entropy=0,
+        schedule(max_iter=12, learning_rate_init=(0.1,) * 3, alpha=(0.0,) * 3, stops_on_stall=False),
+        entropies=range(3),
         history=history,
         validation_index=held_out,
     )

@@ -50,3 +50,6 @@ class AutoEncoderTransformer(BaseAutoEncoder):
     >>> autoencoder.reconstruct(X / 16).shape
     (1797, 64)
     """
+
+    def _can_be_stacked(self) -> bool:
+        return True

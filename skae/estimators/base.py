@@ -27,6 +27,7 @@ from skae.device import resolve_device
 from skae.estimators.callbacks import CallbackListener
 from skae.estimators.documentation import SHARED_ATTRIBUTES, SHARED_PARAMETERS
 from skae.estimators.fitted import FLOATS, FittedAutoEncoder
+from skae.estimators.together import postponed_fit
 from skae.inference import too_large_message
 from skae.networks import DenseNetwork, build_from_callable
 from skae.objectives import LOSSES, ReconstructionObjective
@@ -124,6 +125,10 @@ class BaseAutoEncoder(CallbackSupportMixin, FittedAutoEncoder):
         """Return the numbers of the rows that the objective can learn from."""
         return np.arange(len(X))
 
+    def _can_be_stacked(self) -> bool:
+        """Return whether the objective takes a stack of networks, each with rows of its own, and nothing else of X."""
+        return False
+
     def _pretrain(self, network: Network, X: np.ndarray, held_out: Tensor | None, entropy: int) -> None:
         """Change a new network's weights, on the device, before `fit` trains it.
 
@@ -161,9 +166,13 @@ class BaseAutoEncoder(CallbackSupportMixin, FittedAutoEncoder):
         context = self._init_callback_context(max_subtasks=self.max_iter)
         with self._earlier_state_kept_on_failure():
             X, target, labels = self._check_training_data(X, y, reset=not continued)
+            together = postponed_fit(self, X) if target is None and labels is None else None
             data = {"X": X, "y": X if y is None else y}  # an autoencoder's target is its input
             context.call_on_fit_task_begin(estimator=self, **data)
-            self._train(X, target, labels, continued, partial(CallbackListener, self, context, data))
+            if together is not None:
+                self.__dict__.update(together)
+            else:
+                self._train(X, target, labels, continued, partial(CallbackListener, self, context, data))
         context.call_on_fit_task_end(estimator=self, **data, reconstruction_attributes=dict)
         return self
 
@@ -191,6 +200,11 @@ class BaseAutoEncoder(CallbackSupportMixin, FittedAutoEncoder):
             self._train(X, target, labels, continued)
         return self
 
+    def check_training(self, X) -> None:
+        """Raise what `fit` raises before it trains on these rows."""
+        self._validate_params()
+        self._check_training_data(X, None, reset=True)
+
     def _check_training_data(self, X, y, reset: bool) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
         """Return the rows, their targets and their labels, all valid."""
         X = validate_data(self, X, reset=reset, dtype=FLOATS)
@@ -207,8 +221,8 @@ class BaseAutoEncoder(CallbackSupportMixin, FittedAutoEncoder):
             batch_size=auto_batch_size(n_samples) if isinstance(self.batch_size, str) else self.batch_size,
             max_iter=1 if one_pass else self.max_iter,
             learning_rate="constant" if one_pass else self.learning_rate,
-            learning_rate_init=self.learning_rate_init,
-            alpha=self.alpha,
+            learning_rate_init=(self.learning_rate_init,),
+            alpha=(self.alpha,),
             n_iter_no_change=self.n_iter_no_change,
             tol=self.tol,
             stops_on_stall=self.early_stopping or self.learning_rate == "adaptive",
@@ -257,13 +271,7 @@ class BaseAutoEncoder(CallbackSupportMixin, FittedAutoEncoder):
         n_earlier = self.n_iter_ if continued else 0
         if not continued:
             rows = summarize(X)
-            if rows.coarse_columns:
-                warnings.warn(
-                    f"Columns {list(rows.coarse_columns)} of X vary too little, so far from 0, for float32, in which "
-                    "networks compute: their codes and errors are rounded. Centre them first (StandardScaler).",
-                    UserWarning,
-                    stacklevel=6,
-                )
+            self._warn_of_coarse_columns(rows)
             unit = self._loss_unit(rows.scale)
             network = self._build_network(rows, entropy)
         elif self.n_components == self._n_components:
@@ -278,25 +286,14 @@ class BaseAutoEncoder(CallbackSupportMixin, FittedAutoEncoder):
         objective = self._make_objective(network.to(device), X, target)
         objective.unit = unit
         history = History(optimizer_states=self._optimizer_states if continued and one_pass else [])
-        earlier_losses = self.loss_curve_ if continued else []
-        earlier_held_out = (self.validation_loss_curve_ if continued else None) or [nan] * n_earlier
+        earlier: tuple[list[float], list[float]] = ([], [])
+        if continued:
+            earlier = self.loss_curve_, self.validation_loss_curve_ or [nan] * n_earlier
 
         def fitted_attributes() -> dict:
-            held_out = [float(loss[0]) for loss in history.validation_losses] or [nan] * len(history.losses)
-            held_out = earlier_held_out + held_out
-            return {
-                "_network": network,
-                "_entropy": entropy,
-                "_n_components": self.n_components,
-                "_unit": unit,
-                "_optimizer_states": history.optimizer_states if one_pass else [],
-                "loss_curve_": earlier_losses + [float(loss[0]) for loss in history.losses],
-                "validation_loss_curve_": None if np.isnan(held_out).all() else held_out,
-                "best_epoch_": n_earlier + history.best_epoch,
-                "n_iter_": n_earlier + len(history.losses),
-            }
+            return self._fitted_attributes(network, entropy, unit, history, earlier, one_pass)
 
-        seed = derived_seeds(entropy, TRAINING)[0]
+        seed = self._training_seed(entropy)
         try:
             isolated = isolated_torch_random(seed + n_earlier, device) if self._network_is_callable() else nullcontext()
             with isolated, torch.autocast(device.type, enabled=False):
@@ -307,7 +304,7 @@ class BaseAutoEncoder(CallbackSupportMixin, FittedAutoEncoder):
                     Rows(X, target, device, labels),
                     index,
                     self._schedule(index.shape[1], one_pass),
-                    seed,
+                    [seed],
                     history=history,
                     validation_index=validation_index,
                     first_epoch=n_earlier,
@@ -324,6 +321,43 @@ class BaseAutoEncoder(CallbackSupportMixin, FittedAutoEncoder):
             )
             raise
         self.__dict__.update(fitted_attributes())
+
+    def _fitted_attributes(
+        self,
+        network: Network,
+        entropy: int,
+        unit: float,
+        history: History,
+        earlier: tuple[list[float], list[float]] = ([], []),
+        one_pass: bool = False,
+    ) -> dict:
+        """Return what makes this a fitted autoencoder; ``earlier`` are the losses of the fits that were continued."""
+        n_earlier = len(earlier[0])
+        held_out = [float(loss[0]) for loss in history.validation_losses] or [nan] * len(history.losses)
+        held_out = earlier[1] + held_out
+        return {
+            "_network": network,
+            "_entropy": entropy,
+            "_n_components": self.n_components,
+            "_unit": unit,
+            "_optimizer_states": history.optimizer_states if one_pass else [],
+            "loss_curve_": earlier[0] + [float(loss[0]) for loss in history.losses],
+            "validation_loss_curve_": None if np.isnan(held_out).all() else held_out,
+            "best_epoch_": n_earlier + history.best_epoch,
+            "n_iter_": n_earlier + len(history.losses),
+        }
+
+    def _training_seed(self, entropy: int) -> int:
+        return derived_seeds(entropy, TRAINING)[0]
+
+    def _warn_of_coarse_columns(self, rows: RowSummary) -> None:
+        if rows.coarse_columns:
+            warnings.warn(
+                f"Columns {list(rows.coarse_columns)} of X vary too little, so far from 0, for float32, in which "
+                "networks compute: their codes and errors are rounded. Centre them first (StandardScaler).",
+                UserWarning,
+                stacklevel=7,
+            )
 
     @contextmanager
     def _earlier_state_kept_on_failure(self) -> Iterator[None]:

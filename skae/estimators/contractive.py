@@ -87,6 +87,9 @@ class ContractiveAutoEncoder(BaseAutoEncoder):
     def _default_network(self) -> DenseNetwork:
         return DenseNetwork(self.hidden_layer_sizes, self.activation, tied_weights=True)
 
+    def _can_be_stacked(self) -> bool:
+        return True
+
     def _make_objective(self, network: Network, X: np.ndarray, target: np.ndarray | None) -> Objective:
         exact = self.method == "exact"
         if exact and not getattr(network.encoder, "has_jacobian_factors", False):

@@ -120,6 +120,9 @@ class DenoisingAutoEncoder(BaseAutoEncoder):
             )
         return y
 
+    def _can_be_stacked(self) -> bool:
+        return self.corruption != "salt_and_pepper"  # which needs the columns' bounds
+
     def _make_objective(self, network: Network, X: np.ndarray, target: np.ndarray | None) -> Objective:
         corruption = make_corruption(self.corruption, self.noise_level, X, next(network.parameters()).device)
         return ReconstructionObjective(network, LOSSES[self.loss], corruption if target is None else None)

@@ -114,7 +114,7 @@ def pretrain_layers(
                 Rows(codes, None, device),
                 index,
                 schedule,
-                derived_seeds(entropy, PRETRAINING, layer)[0],
+                derived_seeds(entropy, PRETRAINING, layer),
                 history=history,
                 verbose=verbose,
             )

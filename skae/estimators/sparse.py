@@ -87,6 +87,9 @@ class SparseAutoEncoder(BaseAutoEncoder):
         code_activation = "relu" if self.sparsity == "l1" else "sigmoid"
         return DenseNetwork(self.hidden_layer_sizes, self.activation, code_activation=code_activation)
 
+    def _can_be_stacked(self) -> bool:
+        return True
+
     def _make_objective(self, network: Network, X: np.ndarray, target: np.ndarray | None) -> Objective:
         weight, target_rate = self.sparsity_weight, None
         if self.sparsity == "kl":

@@ -154,5 +154,8 @@ class VariationalAutoEncoder(BaseAutoEncoder):
     def _loss_unit(self, scale: float) -> float:
         return 1.0  # nats, whatever the unit of X
 
+    def _can_be_stacked(self) -> bool:
+        return True
+
     def _make_objective(self, network: Any, X: np.ndarray, target: np.ndarray | None) -> Objective:
         return VariationalObjective(cast(VariationalNetwork, network), self.beta)

@@ -4,5 +4,6 @@ from skae.networks.conv import ConvNetwork
 from skae.networks.dense import DenseNetwork
 from skae.networks.lstm import LSTMNetwork
 from skae.networks.modules import ModuleNetwork, build_from_callable
+from skae.networks.stacking import hand_out, joined
 
-__all__ = ["ConvNetwork", "DenseNetwork", "LSTMNetwork", "ModuleNetwork", "build_from_callable"]
+__all__ = ["ConvNetwork", "DenseNetwork", "LSTMNetwork", "ModuleNetwork", "build_from_callable", "hand_out", "joined"]

@@ -23,7 +23,8 @@ from sklearn.utils.validation import (
 
 from skae.estimators import BaseAutoEncoder, StackedAutoEncoderClassifier
 from skae.estimators.fitted import FLOATS
-from skae.outliers.cache import cache_key, train
+from skae.estimators.together import training_key
+from skae.outliers.cache import train
 from skae.outliers.ensemble import ErrorEnsemble
 from skae.outliers.errors import MEASURES, make_measure
 from skae.outliers.members import Members
@@ -177,7 +178,7 @@ class AutoEncoderOutlierDetector(OutlierMixin, CallbackSupportMixin, BaseEstimat
             subcontext = context.subcontext(task_name="fit-autoencoder")
             try:
                 # the parameters are this detector's own, whichever fit filled the cache
-                autoencoder.__dict__.update(cached(cache_key(autoencoder), X_train, autoencoder, self, subcontext))
+                autoencoder.__dict__.update(cached(training_key(autoencoder), X_train, autoencoder, self, subcontext))
             finally:
                 # fitted to the end, or with the best weights before an interruption
                 if autoencoder.__sklearn_is_fitted__():

@@ -10,12 +10,13 @@ import numpy as np
 from sklearn.base import BaseEstimator, _fit_context, clone
 from sklearn.callback import CallbackSupportMixin
 
+from skae.estimators.together import Fit, can_be_stacked, train_together
 from skae.outliers.fitting import fit_within
 from skae.random import derived_seeds, entropy_from
 
 
 class Members(CallbackSupportMixin, BaseEstimator):
-    """Clones of an autoencoder, trained one after the other on random rows, whose errors are averaged.
+    """Clones of an autoencoder, trained on random rows, whose errors are averaged.
 
     Parameters
     ----------
@@ -52,10 +53,15 @@ class Members(CallbackSupportMixin, BaseEstimator):
             )
         n = min(self.max_samples, len(X)) if absolute else max(1, round(self.max_samples * len(X)))
         autoencoders = [clone(self.autoencoder).set_params(random_state=s % 2**32) for s in seeds]
+        drawn = [rng.permutation(len(X))[:n] for _ in autoencoders]
         try:
-            for autoencoder in autoencoders:
-                task = context.subcontext(task_name="fit-member")
-                fit_within(task, self, autoencoder, X[rng.permutation(len(X))[:n]])
+            # callbacks hear of the epochs of each
+            if not getattr(self, "_skl_callbacks", None) and can_be_stacked(autoencoders[0]):
+                autoencoders[0].check_training(X)
+                train_together([Fit(a, X, index) for a, index in zip(autoencoders, drawn, strict=True)])
+            for autoencoder, index in zip(autoencoders, drawn, strict=True):
+                if not autoencoder.__sklearn_is_fitted__():
+                    fit_within(context.subcontext(task_name="fit-member"), self, autoencoder, X[index])
         finally:  # an interruption leaves those that it found fitted
             if fitted := [autoencoder for autoencoder in autoencoders if autoencoder.__sklearn_is_fitted__()]:
                 self.autoencoders_ = fitted

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import cast
 
 import torch
@@ -14,31 +15,38 @@ class AdamW:
 
     Parameters
     ----------
+    learning_rates : sequence of float
+        One a member.
+    weight_decays : sequence of float
+        Share of each parameter, in units of the learning rate, that a step takes off; one a member.
     params : sequence of Parameter
         What to optimise; those without a gradient stay as they are.
     betas : (float, float), default=(0.9, 0.999)
         Memory of the gradients' mean and square.
-    weight_decay : float, default=0.0
-        Share of each parameter, in units of the learning rate, that a step takes off.
 
     Attributes
     ----------
-    lr : float
-        Learning rate of the next step.
+    rate : float
+        Share of the learning rates that the next step has.
 
     References
     ----------
     .. [1] I. Loshchilov and F. Hutter, "Decoupled weight decay regularization", ICLR 2019.
     """
 
-    lr: float
+    rate = 1.0
 
     def __init__(
-        self, params: Sequence[nn.Parameter], betas: tuple[float, float] = (0.9, 0.999), weight_decay: float = 0.0
+        self,
+        learning_rates: Sequence[float],
+        weight_decays: Sequence[float],
+        params: Sequence[nn.Parameter],
+        betas: tuple[float, float] = (0.9, 0.999),
     ):
         self.params = [p for p in params if p.requires_grad]
         self._values = [p.detach() for p in self.params]  # which autograd does not watch
-        self.betas, self.weight_decay = betas, weight_decay
+        self.betas = betas
+        self._parts = _parts(learning_rates, weight_decays)
         self.means = [torch.zeros_like(p) for p in self.params]
         self.squares = [torch.zeros_like(p) for p in self.params]
         self.n_steps = torch.zeros((), dtype=torch.float32, device=self.params[0].device)
@@ -51,22 +59,32 @@ class AdamW:
     def step(self) -> None:
         """Move the parameters against their gradients."""
         moved = [i for i, p in enumerate(self.params) if p.grad is not None]
-        self.n_steps += 1
-        torch._fused_adamw_(
+        lists = [
             [self._values[i] for i in moved],
             [cast(Tensor, self.params[i].grad) for i in moved],
             [self.means[i] for i in moved],
             [self.squares[i] for i in moved],
-            [],
-            [self.n_steps] * len(moved),
-            lr=self.lr,
-            beta1=self.betas[0],
-            beta2=self.betas[1],
-            weight_decay=self.weight_decay,
-            eps=1e-8,
-            amsgrad=False,
-            maximize=False,
-        )
+        ]
+        self.n_steps += 1
+        for members, learning_rate, weight_decay in self._parts:
+            values, gradients, means, squares = (
+                lists if members is None else [[tensor[members] for tensor in tensors] for tensors in lists]
+            )
+            torch._fused_adamw_(
+                values,
+                gradients,
+                means,
+                squares,
+                [],
+                [self.n_steps] * len(moved),
+                lr=self.rate * learning_rate,
+                beta1=self.betas[0],
+                beta2=self.betas[1],
+                weight_decay=weight_decay,
+                eps=1e-8,
+                amsgrad=False,
+                maximize=False,
+            )
 
     def state(self) -> list[Tensor]:
         """Return what `continue_from` takes."""
@@ -77,3 +95,12 @@ class AdamW:
         """Go on where another optimizer of the same parameters ended."""
         for own, other in zip(self.state(), state, strict=True):
             own.copy_(other)
+
+
+def _parts(rates: Sequence[float], decays: Sequence[float]) -> list[tuple[slice | None, float, float]]:
+    """Return runs of members of one learning rate and decay; None stands for all members."""
+    pairs = list(zip(rates, decays, strict=True))
+    starts = [k for k, pair in enumerate(pairs) if k == 0 or pair != pairs[k - 1]]
+    if len(starts) == 1:
+        return [(None, *pairs[0])]
+    return [(slice(a, b), *pairs[a]) for a, b in pairwise([*starts, len(pairs)])]

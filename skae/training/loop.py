@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -59,7 +60,7 @@ def train(
     rows: Rows,
     index: Tensor,
     schedule: Schedule,
-    entropy: int,
+    entropies: Sequence[int],
     *,
     history: History,
     validation_index: Tensor | None = None,
@@ -79,8 +80,8 @@ def train(
         Rows that each member trains on.
     schedule : Schedule
         Batch size, epochs, learning rate, stopping rule.
-    entropy : int
-        Seed of all random numbers of this call.
+    entropies : sequence of int
+        Seeds of all random numbers of each member.
     history : History
         Filled in; its ``optimizer_states``, where given, are continued.
     validation_index : Tensor of shape (K, m) or None, default=None
@@ -100,14 +101,14 @@ def train(
     n_members, n = index.shape
     n_batches = -(-n // schedule.batch_size)
     groups = [group if isinstance(group, dict) else {"params": group} for group in objective.parameter_groups()]
-    optimizers = [AdamW(**group, weight_decay=schedule.alpha) for group in groups]
+    optimizers = [AdamW(schedule.learning_rate_init, schedule.alpha, **group) for group in groups]
     for optimizer, state in zip(optimizers, history.optimizer_states, strict=False):
         optimizer.continue_from(state)
     best = BestWeights(objective.network, n_members)
     lowest, n_stalled, n_reductions = np.full(n_members, np.inf), 0, 0
 
     def streams(purpose: int, epoch: int) -> RandomStreams:
-        return RandomStreams(derived_seeds(entropy, purpose, epoch, n_members=n_members), rows.device)
+        return RandomStreams([derived_seeds(entropy, purpose, epoch)[0] for entropy in entropies], rows.device)
 
     try:
         for epoch in range(first_epoch, first_epoch + schedule.max_iter):
@@ -121,7 +122,7 @@ def train(
                 progress = (epoch - first_epoch + i / n_batches) / schedule.max_iter
                 rate = schedule.rate(progress, n_reductions)
                 for optimizer in optimizers:
-                    optimizer.lr = rate
+                    optimizer.rate = rate
                 total.add_(objective.step(batch, noise, optimizers), alpha=batch.x.shape[1])
             losses = (total / n).cpu().double().numpy()  # the epoch's only synchronisation
             monitored = losses
@@ -133,7 +134,7 @@ def train(
             if not (np.isfinite(losses).all() and np.isfinite(monitored).all()):
                 raise FloatingPointError(
                     f"The training loss is not finite in epoch {epoch + 1}: training has diverged. Scale the "
-                    f"columns of X (StandardScaler) or lower learning_rate_init={schedule.learning_rate_init}."
+                    f"columns of X (StandardScaler) or lower learning_rate_init={max(schedule.learning_rate_init)}."
                 )
             history.losses.append(losses)
             if validation_index is not None:

@@ -13,18 +13,18 @@ class Schedule:
     batch_size: int
     max_iter: int
     learning_rate: str  # "constant" | "cosine" | "adaptive"
-    learning_rate_init: float
-    alpha: float
+    learning_rate_init: tuple[float, ...]  # one a member
+    alpha: tuple[float, ...]  # one a member
     n_iter_no_change: int
     tol: float
     stops_on_stall: bool
     max_reductions: int = 4  # of an adaptive rate, each to a fifth
 
     def rate(self, progress: float, n_reductions: int) -> float:
-        """Learning rate at ``progress`` in [0, 1) of the fit, after ``n_reductions`` of an adaptive one."""
+        """Share of the rate at ``progress`` in [0, 1) of the fit, after ``n_reductions`` of an adaptive one."""
         if self.learning_rate == "cosine":  # Loshchilov & Hutter 2017
-            return self.learning_rate_init * 0.5 * (1 + math.cos(math.pi * progress))
-        return self.learning_rate_init / 5**n_reductions
+            return 0.5 * (1 + math.cos(math.pi * progress))
+        return 1 / 5**n_reductions
 
 
 def auto_batch_size(n_samples: int) -> int:

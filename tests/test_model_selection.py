@@ -1,0 +1,124 @@
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV, KFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import skae.estimators.base
+from skae import AutoEncoderOutlierDetector, AutoEncoderTransformer, DenoisingAutoEncoder
+from skae.estimators import together
+from skae.model_selection import StackedSearchCV
+
+SIZES = {"hidden_layer_sizes": (8,), "max_iter": 4, "random_state": 0, "device": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def rows():
+    rng = np.random.default_rng(0)
+    return np.tanh(rng.normal(size=(91, 3)) @ rng.normal(size=(3, 6)))
+
+
+@pytest.fixture
+def trainings(monkeypatch):
+    """Count the networks trained alone, and the sizes of stacks."""
+    alone, stacks = [], []
+    train, train_stack = skae.estimators.base.train, together._train_stack
+    monkeypatch.setattr(skae.estimators.base, "train", lambda *a, **k: (alone.append(1), train(*a, **k)))
+    monkeypatch.setattr(together, "_train_stack", lambda fits: (stacks.append(len(fits)), train_stack(fits)))
+    return alone, stacks
+
+
+def assert_same_results(search, grid_search):
+    assert search.cv_results_.keys() == grid_search.cv_results_.keys()
+    for name, values in grid_search.cv_results_.items():
+        if "time" in name:
+            assert (search.cv_results_[name] >= 0).all()
+        elif name.startswith(("mean", "std", "split")):
+            np.testing.assert_allclose(search.cv_results_[name], values, rtol=1e-3, atol=1e-4)
+        elif name.startswith("param"):
+            assert list(search.cv_results_[name]) == list(values)
+    assert search.best_params_ == grid_search.best_params_
+    assert search.best_score_ == pytest.approx(grid_search.best_score_, rel=1e-3)
+
+
+def autoencoder():
+    return AutoEncoderTransformer(3, **SIZES)
+
+
+PIPELINE = make_pipeline(StandardScaler(), autoencoder())
+DETECTOR = AutoEncoderOutlierDetector(autoencoder(), novelty=True)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "grid", "stacks"),
+    [
+        # 91 rows make a fold of 19 and four of 18, so training sets of 72 and 73
+        (autoencoder(), {"learning_rate_init": [1e-5, 1e-2], "alpha": [0, 0.1]}, [4, 16]),
+        (autoencoder(), {"random_state": [0, 1, 2]}, [3, 12]),
+        (autoencoder(), {"n_components": [1, 2]}, [1, 1, 4, 4]),
+        (DenoisingAutoEncoder(3, **SIZES), {"noise_level": [0.01, 3.0]}, [1, 1, 4, 4]),
+        (PIPELINE, {"autoencodertransformer__learning_rate_init": [1e-5, 1e-2]}, [2, 8]),
+    ],
+    ids=["rates", "seeds", "shapes", "noise", "pipeline"],
+)
+def test_it_answers_like_grid_search(estimator, grid, stacks, rows, trainings):
+    search = StackedSearchCV(estimator, grid, return_train_score=True).fit(rows)
+    assert sorted(trainings[1]) == stacks
+    assert len(trainings[0]) == 1, "only the best one, on all rows, is trained alone"
+    assert_same_results(search, GridSearchCV(estimator, grid, return_train_score=True).fit(rows))
+    assert type(search.best_estimator_) is type(estimator)
+    assert search.transform(rows).shape == (91, search.best_params_.get("n_components", 3))
+
+
+def test_detectors_of_one_autoencoder_share_a_training(rows, trainings):
+    y = np.where(np.arange(91) % 9, 1, -1)
+    grid = {"threshold": ["mean+1*std", "mean+3*std"], "autoencoder__learning_rate_init": [1e-5, 1e-2]}
+    search = StackedSearchCV(DETECTOR, grid, scoring="f1", cv=KFold(3)).fit(rows, y)
+    assert sum(trainings[1]) == 2 * 3
+    assert_same_results(search, GridSearchCV(DETECTOR, grid, scoring="f1", cv=KFold(3)).fit(rows, y))
+
+
+def test_random_splits_are_drawn_once(rows):
+    splits = KFold(3, shuffle=True, random_state=np.random.RandomState(0))
+    search = StackedSearchCV(autoencoder(), {"alpha": [0, 0.1]}, cv=splits).fit(rows)
+    again = KFold(3, shuffle=True, random_state=np.random.RandomState(0))
+    assert_same_results(search, GridSearchCV(autoencoder(), {"alpha": [0, 0.1]}, cv=again).fit(rows))
+
+
+def test_what_cannot_be_stacked_is_trained_alone(rows, trainings):
+    estimator = autoencoder().set_params(early_stopping=True, validation_fraction=0.2)
+    search = StackedSearchCV(estimator, {"alpha": [0, 0.1]}, cv=3).fit(rows)
+    assert trainings[1] == []
+    assert len(trainings[0]) == 2 * 3 + 1
+    assert_same_results(search, GridSearchCV(estimator, {"alpha": [0, 0.1]}, cv=3).fit(rows))
+
+
+@pytest.mark.filterwarnings(
+    "ignore:Some fits failed", "ignore:\\n3 fits failed", "ignore:One or more of the test scores"
+)
+def test_a_candidate_that_diverges_fails_alone(rows):
+    estimator = autoencoder().set_params(activation="identity")
+    grid = {"learning_rate_init": [1e-3, 1e30]}
+    search = StackedSearchCV(estimator, grid, cv=3).fit(rows)
+    assert np.isnan(search.cv_results_["mean_test_score"]).tolist() == [False, True]
+    with pytest.raises(FloatingPointError, match="learning_rate_init"):
+        StackedSearchCV(estimator, grid, cv=3, error_score="raise").fit(rows)
+
+
+def test_wrong_parameters_are_named(rows):
+    with pytest.raises(ValueError, match="'max_iter' parameter"):
+        StackedSearchCV(autoencoder(), {"max_iter": [0]}, cv=3, error_score="raise").fit(rows)
+
+
+def test_it_is_cloned_and_leaves_its_estimator_unfitted(rows):
+    search = StackedSearchCV(autoencoder(), {"alpha": [0]}, cv=3)
+    clone(search).fit(rows)
+    search.fit(rows)
+    assert not search.estimator.__sklearn_is_fitted__()
+    assert "n_jobs" not in search.get_params()
+
+
+def test_fits_after_a_search_are_ordinary(rows):
+    StackedSearchCV(autoencoder(), {"alpha": [0]}, cv=3).fit(rows)
+    assert autoencoder().fit(rows).n_iter_ == 4

@@ -1,0 +1,153 @@
+import numpy as np
+import pytest
+import torch
+
+from skae import (
+    AutoEncoderTransformer,
+    ContractiveAutoEncoder,
+    DenoisingAutoEncoder,
+    SparseAutoEncoder,
+    StackedAutoEncoder,
+    VariationalAutoEncoder,
+)
+from skae.estimators import together
+from skae.estimators.together import Fit, can_be_stacked, train_together
+from skae.networks import ConvNetwork, DenseNetwork, hand_out, joined
+from skae.random import RandomStreams
+from skae.training import summarize
+
+SIZES = {"hidden_layer_sizes": (8,), "max_iter": 4, "batch_size": 16, "device": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def rows():
+    rng = np.random.default_rng(0)
+    return np.tanh(rng.normal(size=(90, 3)) @ rng.normal(size=(3, 6))) + 5.0
+
+
+def make(kind, **parameters):
+    return kind(3, **{**SIZES, **parameters})
+
+
+def assert_alike(together, alone, X):
+    np.testing.assert_allclose(together.loss_curve_, alone.loss_curve_, rtol=1e-4)
+    np.testing.assert_allclose(together.transform(X), alone.transform(X), rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(together.score_samples(X), alone.score_samples(X), rtol=1e-3, atol=1e-5)
+    assert together.n_iter_ == alone.n_iter_
+    assert together.best_epoch_ == alone.best_epoch_
+    assert together.n_features_in_ == alone.n_features_in_
+
+
+@pytest.mark.parametrize(
+    "autoencoder",
+    [
+        make(AutoEncoderTransformer),
+        make(AutoEncoderTransformer, loss="huber", activation="silu"),
+        make(AutoEncoderTransformer, network=DenseNetwork((8,), normalization="batch", dropout=0.2)),
+        make(AutoEncoderTransformer, network=DenseNetwork((8,), tied_weights=True)),
+        make(DenoisingAutoEncoder),
+        make(DenoisingAutoEncoder, corruption="swap"),
+        make(SparseAutoEncoder),
+        make(ContractiveAutoEncoder),
+        make(VariationalAutoEncoder),
+    ],
+    ids=repr,
+)
+def test_together_as_alone(autoencoder, rows):
+    rates, decays = [1e-3, 1e-2, 1e-2, 1e-3], [0.0, 0.0, 0.1, 0.0]
+    samples = [np.arange(0, 60), np.arange(30, 90), np.arange(0, 60), np.arange(10, 70)]
+    parameters = autoencoder.get_params(deep=False)
+    members = [
+        type(autoencoder)(**{**parameters, "learning_rate_init": rate, "alpha": decay, "random_state": seed})
+        for seed, (rate, decay) in enumerate(zip(rates, decays, strict=True))
+    ]
+    assert can_be_stacked(autoencoder)
+    train_together([Fit(member, rows, sample) for member, sample in zip(members, samples, strict=True)])
+    for member, sample in zip(members, samples, strict=True):
+        assert_alike(member, type(autoencoder)(**member.get_params(deep=False)).fit(rows[sample]), rows)
+
+
+def test_different_rows_are_trained_on_together(rows):
+    X, other = rows[:50], 100 * rows[40:]
+    members = [make(AutoEncoderTransformer, random_state=0) for _ in range(2)]
+    train_together([Fit(members[0], X), Fit(members[1], other)])
+    assert_alike(members[0], make(AutoEncoderTransformer, random_state=0).fit(X), X)
+    assert_alike(members[1], make(AutoEncoderTransformer, random_state=0).fit(other), other)
+
+
+def count_stacks(monkeypatch):
+    sizes = []
+    train = together._train_stack
+    monkeypatch.setattr(together, "_train_stack", lambda fits: (sizes.append(len(fits)), train(fits)))
+    return sizes
+
+
+def test_fits_are_stacked_by_shape_and_size(rows, monkeypatch):
+    sizes = count_stacks(monkeypatch)
+    kinds = [{}, {"random_state": 3}, {"alpha": 0.1}, {"hidden_layer_sizes": (9,)}, {"activation": "tanh"}]
+    fits = [Fit(make(AutoEncoderTransformer, **kind), rows) for kind in kinds]
+    train_together([*fits, Fit(make(AutoEncoderTransformer), rows[:80])])
+    assert sorted(sizes) == [1, 1, 1, 3]
+
+
+def test_large_networks_make_small_stacks(rows, monkeypatch):
+    sizes = count_stacks(monkeypatch)
+    train_together([Fit(make(AutoEncoderTransformer, hidden_layer_sizes=(600, 600)), rows) for _ in range(4)])
+    assert sizes == [1, 1, 1, 1]
+
+
+def test_a_stack_that_diverges_leaves_its_members_unfitted(rows):
+    good, bad = (make(AutoEncoderTransformer, activation="identity", learning_rate_init=r) for r in (1e-3, 1e30))
+    train_together([Fit(good, rows), Fit(bad, rows)])
+    assert not good.__sklearn_is_fitted__()
+    assert not bad.__sklearn_is_fitted__()
+
+
+def test_an_interruption_leaves_the_best_weights(rows, monkeypatch):
+    steps = []
+    step = together.train.__globals__["AdamW"].step
+
+    def interrupt(self):
+        steps.append(self)
+        if len(steps) == 10:  # of six an epoch
+            raise KeyboardInterrupt
+        step(self)
+
+    monkeypatch.setattr("skae.training.adamw.AdamW.step", interrupt)
+    members = [make(AutoEncoderTransformer, random_state=seed) for seed in range(3)]
+    with pytest.raises(KeyboardInterrupt) as caught:
+        train_together([Fit(member, rows) for member in members])
+    assert "3 autoencoders of a stack are fitted" in caught.value.__notes__[0]
+    assert [member.n_iter_ for member in members] == [1, 1, 1]
+    assert all(np.isfinite(member.transform(rows)).all() for member in members)
+
+
+@pytest.mark.parametrize(
+    "autoencoder",
+    [
+        make(AutoEncoderTransformer, early_stopping=True),
+        make(AutoEncoderTransformer, learning_rate="adaptive"),
+        make(AutoEncoderTransformer, warm_start=True),
+        make(AutoEncoderTransformer, random_state=np.random.RandomState(0)),
+        make(AutoEncoderTransformer, network=ConvNetwork((1, 2, 3))),
+        make(DenoisingAutoEncoder, corruption="salt_and_pepper"),
+        make(StackedAutoEncoder),
+    ],
+    ids=["stops early", "adaptive", "warm", "RandomState", "convolutional", "columns", "pre-trained"],
+)
+def test_others_are_trained_alone(autoencoder):
+    assert not can_be_stacked(autoencoder)
+
+
+def test_networks_are_joined_and_handed_out(rows):
+    specification = DenseNetwork((4,), normalization="batch", tied_weights=True)
+    networks = [specification.build(summarize(rows + k), 2, RandomStreams([k]), False).eval() for k in range(3)]
+    stack = joined(networks)
+    x = torch.rand(3, 5, 6)
+    with torch.no_grad():
+        alone = torch.cat([network(x[k : k + 1]) for k, network in enumerate(networks)])
+        torch.testing.assert_close(stack(x), alone)
+        for parameter in stack.parameters():
+            parameter += 1
+        hand_out(stack, networks)
+        torch.testing.assert_close(torch.cat([n(x[k : k + 1]) for k, n in enumerate(networks)]), stack(x))
