@@ -31,6 +31,7 @@ from skae.estimators.together import postponed_fit
 from skae.inference import too_large_message
 from skae.networks import DenseNetwork, build_from_callable
 from skae.objectives import LOSSES, ReconstructionObjective
+from skae.precision import PRECISIONS, training_precision
 from skae.random import RandomStreams, derived_seeds, entropy_from, isolated_torch_random
 from skae.training import History, Rows, Schedule, auto_batch_size, summarize, train
 
@@ -63,6 +64,7 @@ class BaseAutoEncoder(CallbackSupportMixin, FittedAutoEncoder):
     tol: float = 1e-4
     warm_start: bool = False
     device: str = "auto"
+    precision: str = "float32"
     random_state: Any = None
     verbose: bool = False
 
@@ -84,6 +86,7 @@ class BaseAutoEncoder(CallbackSupportMixin, FittedAutoEncoder):
         "tol": [Interval(Real, 0, None, closed="left")],
         "warm_start": ["boolean"],
         "device": [str],
+        "precision": [StrOptions({*PRECISIONS})],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
@@ -296,7 +299,7 @@ class BaseAutoEncoder(CallbackSupportMixin, FittedAutoEncoder):
         seed = self._training_seed(entropy)
         try:
             isolated = isolated_torch_random(seed + n_earlier, device) if self._network_is_callable() else nullcontext()
-            with isolated, torch.autocast(device.type, enabled=False):
+            with isolated, training_precision(device, self.precision):
                 if not (continued or one_pass):
                     self._pretrain(network, X, validation_index, entropy)
                 train(

@@ -40,6 +40,10 @@ warm_start : bool, default=False
 device : {"auto", "cpu", "cuda", "cuda:<index>", "mps"}, default="auto"
     Where to compute. "auto" is a GPU where there is one. A model fitted on a GPU is pickled as a CPU model, scores
     on a machine without a GPU, and moves back where ``device`` can be had.
+precision : {"float32", "tf32", "bfloat16"}, default="float32"
+    In what training multiplies matrices: weights, sums and everything after training are float32. "tf32" (NVIDIA GPUs
+    since Ampere) and "bfloat16" (these GPUs and CPUs) are faster where networks are large, at three and two decimal
+    digits. Where the device lacks them training is in float32, which the log says once.
 random_state : int, RandomState instance or None, default=None
     Seed of weights, shuffling, hold-out and noise. The same int gives the same model to the bit on one CPU
     machine. NumPy's and torch's global generators are neither read nor changed, but by torch modules

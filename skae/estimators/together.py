@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
 from itertools import groupby, pairwise
+from operator import itemgetter
 from types import FunctionType
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ from sklearn.base import BaseEstimator
 
 from skae.device import resolve_device
 from skae.networks import DenseNetwork, hand_out, joined
+from skae.precision import training_precision
 from skae.random import entropy_from
 from skae.training import History, Rows, summarize, train
 
@@ -103,8 +105,10 @@ def _stacks(fits: Sequence[Fit]) -> Iterator[list[Fit]]:
     def rates(fit: Fit) -> tuple:
         return fit.autoencoder.learning_rate_init, fit.autoencoder.alpha
 
-    for (_, device, n_rows, n_features), group in groupby(sorted(fits, key=shape), key=shape):
-        members = sorted(group, key=rates)  # members of one rate are optimised by one call
+    # members of one rate are optimised by one call
+    ordered = sorted(((shape(fit), rates(fit), i) for i, fit in enumerate(fits)))
+    for (_, device, n_rows, n_features), group in groupby(ordered, key=itemgetter(0)):
+        members = [fits[i] for _, _, i in group]
         size = max(1, STACK_BYTES[device] // _bytes_of_a_step(members[0].autoencoder, n_rows, n_features))
         for start in range(0, len(members), size):
             yield members[start : start + size]
@@ -144,7 +148,7 @@ def _train_stack(fits: Sequence[Fit]) -> None:
     )
     history = History()
     try:
-        with torch.autocast(device.type, enabled=False):
+        with training_precision(device, first.precision):
             train(
                 objective,
                 Rows(rows, None, device),

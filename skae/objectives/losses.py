@@ -11,8 +11,7 @@ Number = float | Tensor
 
 def _squared(raw: Tensor, target: Tensor, scale: Number, factor: Number, out: Tensor) -> Tensor:
     flat = torch.sub(raw, target, out=out).flatten(1)
-    squares = torch.bmm(flat.unsqueeze(1), flat.unsqueeze(2)).flatten()  # a pass less than square and sum
-    sums = squares * _as(raw, scale**2, -1)
+    sums = torch.linalg.vecdot(flat, flat) * _as(raw, scale**2, -1)
     out.mul_(_as(raw, 2 * scale**2 * factor))
     return sums
 

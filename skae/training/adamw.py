@@ -24,17 +24,10 @@ class AdamW:
     betas : (float, float), default=(0.9, 0.999)
         Memory of the gradients' mean and square.
 
-    Attributes
-    ----------
-    rate : float
-        Share of the learning rates that the next step has.
-
     References
     ----------
     .. [1] I. Loshchilov and F. Hutter, "Decoupled weight decay regularization", ICLR 2019.
     """
-
-    rate = 1.0
 
     def __init__(
         self,
@@ -47,9 +40,23 @@ class AdamW:
         self._values = [p.detach() for p in self.params]  # which autograd does not watch
         self.betas = betas
         self._parts = _parts(learning_rates, weight_decays)
+        self.n_steps = torch.zeros((), dtype=torch.float32, device=self.params[0].device)
+        # a captured step reads its learning rates from the device
+        self._on_gpu = [torch.zeros_like(self.n_steps) for _ in self._parts] if self.n_steps.is_cuda else None
+        self.rate = 1.0
         self.means = [torch.zeros_like(p) for p in self.params]
         self.squares = [torch.zeros_like(p) for p in self.params]
-        self.n_steps = torch.zeros((), dtype=torch.float32, device=self.params[0].device)
+
+    @property
+    def rate(self) -> float:
+        """Share of the learning rates that the next step has."""
+        return self._rate
+
+    @rate.setter
+    def rate(self, rate: float) -> None:
+        self._rate = rate
+        for tensor, (_, learning_rate, _) in zip(self._on_gpu or [], self._parts, strict=False):
+            tensor.fill_(rate * learning_rate)
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
@@ -66,7 +73,7 @@ class AdamW:
             [self.squares[i] for i in moved],
         ]
         self.n_steps += 1
-        for members, learning_rate, weight_decay in self._parts:
+        for i, (members, learning_rate, weight_decay) in enumerate(self._parts):
             values, gradients, means, squares = (
                 lists if members is None else [[tensor[members] for tensor in tensors] for tensors in lists]
             )
@@ -77,7 +84,7 @@ class AdamW:
                 squares,
                 [],
                 [self.n_steps] * len(moved),
-                lr=self.rate * learning_rate,
+                lr=self._rate * learning_rate if self._on_gpu is None else self._on_gpu[i],
                 beta1=self.betas[0],
                 beta2=self.betas[1],
                 weight_decay=weight_decay,

@@ -1,0 +1,48 @@
+"""The number format in which training multiplies matrices: one resolver for every ``precision`` parameter."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+
+import torch
+
+logger = logging.getLogger(__name__)
+
+PRECISIONS = ("float32", "tf32", "bfloat16")
+
+
+@contextmanager
+def training_precision(device: torch.device, precision: str) -> Iterator[None]:
+    """Let products be computed in a ``precision`` on a device; parameters and sums stay float32.
+
+    Where the device lacks it they are computed in float32, which the log says once.
+    """
+    if precision != "float32" and not _has(device, precision):
+        _say_once(f"precision={precision!r} is not to be had on {device}: training computes in float32.")
+        precision = "float32"
+    # the cache would keep weights as they were before a step
+    with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16", cache_enabled=False):
+        if precision != "tf32":
+            yield
+            return
+        products = torch.backends.cuda.matmul  # convolutions and recurrent layers use it anyway
+        earlier = products.fp32_precision
+        try:
+            products.fp32_precision = "tf32"
+            yield
+        finally:
+            products.fp32_precision = earlier
+
+
+def _has(device: torch.device, precision: str) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)  # both came with Ampere
+    return precision == "bfloat16" and device.type == "cpu"
+
+
+@cache
+def _say_once(message: str) -> None:
+    logger.warning(message)
