@@ -7,6 +7,7 @@ member and row, ``(K, B)``; since members share no parameter, the gradient of th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
@@ -45,6 +46,10 @@ class Network(nn.Module):
     def forward(self, x: Tensor, random: RandomStreams | None = None) -> Tensor:
         """Decode the code of x."""
         return self.decode(self.encode(x, random), random)
+
+    def largest_product(self, n_rows: int) -> float:
+        """Return how many multiplications the largest product of a step on ``n_rows`` a member has, if it is known."""
+        return math.inf
 
     def gradients_by_hand(self, loss: Loss, unit: float | Tensor) -> Gradients | None:
         """Return what computes gradients faster than autograd, if there is such a thing for this network."""

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from skae.contracts import Network
 from skae.objectives import LOSSES, ReconstructionObjective
 from skae.random import RandomStreams
 from skae.training import History, Rows, Schedule, auto_batch_size, rows, summarize, train
@@ -32,7 +33,7 @@ class Scripted:
     """An objective whose losses are given beforehand, and whose only weight counts its steps."""
 
     def __init__(self, losses):
-        self.network = nn.Module()
+        self.network = Network()
         self.network.steps = nn.Parameter(torch.zeros(()))
         self.losses = iter(losses)
         self.seen, self.rates = [], []

@@ -254,7 +254,10 @@ class ConditionalVariationalAutoEncoder(BaseAutoEncoder):
             Higher is more likely. The bounds given each class are put together exactly, by their
             ``class_prior_``; the draws are the same for all rows and calls.
         """
-        X = self._check_rows(X)
+        return super().score_samples(X)
+
+    def score_checked(self, X: np.ndarray) -> np.ndarray:
+        """Return `score_samples` of rows that another estimator has checked, (n,)."""
         self._check_range("X", X)
         noise = normal_draws(self.n_draws, self._n_components, self._entropy)
         weighted = self.bound == "importance_weighted"

@@ -118,7 +118,10 @@ class VariationalAutoEncoder(BaseAutoEncoder):
         scores : ndarray of shape (n_samples,), float64
             Higher is more likely.
         """
-        X = self._check_rows(X)
+        return super().score_samples(X)
+
+    def score_checked(self, X: np.ndarray) -> np.ndarray:
+        """Return `score_samples` of rows that another estimator has checked, (n,)."""
         self._check_range("X", X)
         noise = normal_draws(self.n_draws, self._n_components, self._entropy)
         weighted = self.bound == "importance_weighted"

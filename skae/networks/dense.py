@@ -145,13 +145,15 @@ class StackedDense(nn.Module):
 
     def _apply_one(self, x: Tensor) -> Tensor:
         """Apply the layers of a stack of one to any number of batches, (S, B, n_in) -> (S, B, n_out), in few calls."""
+        n_batches = x.shape[0]
         if self.before is not None:
-            x = self.before(x)
+            x = torch.addcmul(self.before.shift, x, self.before.scale)
         for layer, activation in zip(cast("list[StackedLinear]", self.layers), self.activations, strict=True):
-            x = torch.baddbmm(layer.bias, x, layer.matrix.expand(len(x), -1, -1))
+            weight = layer.matrix if n_batches == 1 else layer.matrix.expand(n_batches, -1, -1)
+            x = torch.baddbmm(layer.bias, x, weight)
             if activation != "identity":
                 INTO[activation](x, x)
-        return x if self.after is None else self.after(x)
+        return x if self.after is None else torch.addcmul(self.after.shift, x, self.after.scale)
 
     @property
     def has_jacobian_factors(self) -> bool:
@@ -199,6 +201,11 @@ class StackNetwork(Network):
     def decode(self, z: Tensor, random: RandomStreams | None = None) -> Tensor:
         """(K, B, n_components) -> (K, B, n_features)."""
         return self.decoder(z, random)
+
+    def largest_product(self, n_rows: int) -> float:
+        """Return the multiplications of the largest product, of all members together, for a batch of each."""
+        layers = [cast(StackedLinear, layer) for layer in [*self.encoder.layers, *self.decoder.layers]]
+        return n_rows * max(layer.weight.numel() for layer in layers)
 
     def gradients_by_hand(self, loss: Loss, unit: float | Tensor) -> DenseGradients | None:
         """Return them for plain layers: without normalisation, dropout or shared weights."""

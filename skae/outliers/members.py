@@ -70,7 +70,11 @@ class Members(CallbackSupportMixin, BaseEstimator):
 
     def score_samples(self, X):
         """Return the mean of the clones' scores, (n,)."""
-        return np.mean([autoencoder.score_samples(X) for autoencoder in self.autoencoders_], axis=0)
+        return self.score_checked(X)
+
+    def score_checked(self, X):
+        """Return the mean of the clones' scores of rows that the detector has checked, (n,)."""
+        return np.mean([autoencoder.score_checked(X) for autoencoder in self.autoencoders_], axis=0)
 
     def reconstruct(self, X):
         """Return the mean of the clones' reconstructions, (n, n_features)."""

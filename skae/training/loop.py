@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,12 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from skae.contracts import EpochListener, Objective
+from skae.device import one_thread
 from skae.random import RandomStreams, derived_seeds
 from skae.training.adamw import AdamW
 from skae.training.rows import Rows
 from skae.training.schedule import Schedule
 
 SHUFFLING, NOISE, VALIDATION_NOISE = range(3)
+SHARED_PRODUCT = 2**20  # multiplications; threads take longer to agree on fewer than to do them
 
 
 @dataclass
@@ -110,21 +113,26 @@ def train(
     def streams(purpose: int, epoch: int) -> RandomStreams:
         return RandomStreams([derived_seeds(entropy, purpose, epoch)[0] for entropy in entropies], rows.device)
 
+    def train_epoch(epoch: int) -> np.ndarray:
+        objective.network.train()
+        order = streams(SHUFFLING, epoch).permutation(n)
+        noise = streams(NOISE, epoch)
+        total = torch.zeros(n_members, device=rows.device, dtype=torch.float32)
+        for i, batch in enumerate(rows.batches(index.gather(1, order), schedule.batch_size)):
+            progress = (epoch - first_epoch + i / n_batches) / schedule.max_iter
+            rate = schedule.rate(progress, n_reductions)
+            for optimizer in optimizers:
+                optimizer.rate = rate
+            total.add_(objective.step(batch, noise, optimizers), alpha=batch.x.shape[1])
+        return (total / n).cpu().double().numpy()  # the epoch's only synchronisation
+
+    alone = objective.network.largest_product(schedule.batch_size) < SHARED_PRODUCT
     try:
         for epoch in range(first_epoch, first_epoch + schedule.max_iter):
             if listener is not None:
                 listener.begin()
-            objective.network.train()
-            order = streams(SHUFFLING, epoch).permutation(n)
-            noise = streams(NOISE, epoch)
-            total = torch.zeros(n_members, device=rows.device, dtype=torch.float32)
-            for i, batch in enumerate(rows.batches(index.gather(1, order), schedule.batch_size)):
-                progress = (epoch - first_epoch + i / n_batches) / schedule.max_iter
-                rate = schedule.rate(progress, n_reductions)
-                for optimizer in optimizers:
-                    optimizer.rate = rate
-                total.add_(objective.step(batch, noise, optimizers), alpha=batch.x.shape[1])
-            losses = (total / n).cpu().double().numpy()  # the epoch's only synchronisation
+            with one_thread() if alone else nullcontext():
+                losses = train_epoch(epoch)
             monitored = losses
             if validation_index is not None:
                 # the same noise every epoch, so that epochs can be compared
