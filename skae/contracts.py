@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor, nn
 
@@ -33,7 +33,6 @@ class Network(nn.Module):
     encoder: nn.Module
     decoder: nn.Module
     n_members: int
-    takes_stacked_rows = False  # without gradients, a network of one member: (S, B, n_features), each batch apart
 
     def encode(self, x: Tensor, random: RandomStreams | None = None) -> Tensor:
         """(K, B, n_features) -> (K, B, n_components)."""
@@ -46,6 +45,13 @@ class Network(nn.Module):
     def forward(self, x: Tensor, random: RandomStreams | None = None) -> Tensor:
         """Decode the code of x."""
         return self.decode(self.encode(x, random), random)
+
+    def for_inference(self) -> Any:
+        """Return what encodes, decodes and reconstructs as this network does now.
+
+        What is not the network itself takes any number of batches, (S, B, n_features), though there is one member.
+        """
+        return self
 
     def largest_product(self, n_rows: int) -> float:
         """Return how many multiplications the largest product of a step on ``n_rows`` a member has, if it is known."""

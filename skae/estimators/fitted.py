@@ -166,7 +166,9 @@ class FittedAutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             network.eval()
         if next(network.parameters()).device != device:
             network.to(device)
-        return apply_in_blocks(partial(function, network), X, device, dtype, network.takes_stacked_rows)
+        with torch.inference_mode():
+            inference = network.for_inference()
+        return apply_in_blocks(partial(function, inference), X, device, dtype, stacked=inference is not network)
 
     def _link(self, raw: Tensor) -> Tensor:
         link = LOSSES[self.loss].link

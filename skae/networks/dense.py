@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from skae.contracts import Loss, Network, RowSummary
-from skae.networks.activations import ACTIVATIONS, DERIVATIVES, INTO
+from skae.networks.activations import ACTIVATIONS, DERIVATIVES
+from skae.networks.forward import DenseInference
 from skae.networks.gradients import DenseGradients
 from skae.random import RandomStreams
 
@@ -125,10 +126,6 @@ class StackedDense(nn.Module):
         single = x.ndim == 2
         if single:
             x = x.unsqueeze(0)
-        n_members = len(cast(Tensor, self.layers[0].bias))
-        if n_members == 1 and not torch.is_grad_enabled() and not self.norms and not (self.training and self.dropout):
-            x = self._apply_one(x)
-            return x.squeeze(0) if single else x
         if self.before is not None:
             x = self.before(x)
         for i, (layer, activation) in enumerate(zip(self.layers, self.activations, strict=True)):
@@ -142,18 +139,6 @@ class StackedDense(nn.Module):
         if self.after is not None:
             x = self.after(x)
         return x.squeeze(0) if single else x
-
-    def _apply_one(self, x: Tensor) -> Tensor:
-        """Apply the layers of a stack of one to any number of batches, (S, B, n_in) -> (S, B, n_out), in few calls."""
-        n_batches = x.shape[0]
-        if self.before is not None:
-            x = torch.addcmul(self.before.shift, x, self.before.scale)
-        for layer, activation in zip(cast("list[StackedLinear]", self.layers), self.activations, strict=True):
-            weight = layer.matrix if n_batches == 1 else layer.matrix.expand(n_batches, -1, -1)
-            x = torch.baddbmm(layer.bias, x, weight)
-            if activation != "identity":
-                INTO[activation](x, x)
-        return x if self.after is None else torch.addcmul(self.after.shift, x, self.after.scale)
 
     @property
     def has_jacobian_factors(self) -> bool:
@@ -188,7 +173,6 @@ class StackNetwork(Network):
 
     encoder: StackedDense
     decoder: StackedDense
-    takes_stacked_rows = True
 
     def __init__(self, encoder: StackedDense, decoder: StackedDense, n_members: int):
         super().__init__()
@@ -206,6 +190,12 @@ class StackNetwork(Network):
         """Return the multiplications of the largest product, of all members together, for a batch of each."""
         layers = [cast(StackedLinear, layer) for layer in [*self.encoder.layers, *self.decoder.layers]]
         return n_rows * max(layer.weight.numel() for layer in layers)
+
+    def for_inference(self) -> Network | DenseInference:
+        """Return a faster form for layers without normalisation."""
+        if self.n_members > 1 or self.encoder.norms or self.decoder.norms:
+            return self
+        return DenseInference(self.encoder, self.decoder)
 
     def gradients_by_hand(self, loss: Loss, unit: float | Tensor) -> DenseGradients | None:
         """Return them for plain layers: without normalisation, dropout or shared weights."""

@@ -26,7 +26,7 @@ class AdversarialNetwork(Network):
     def __init__(self, autoencoder: Network, discriminator: nn.Module):
         super().__init__()
         self.autoencoder, self.discriminator = autoencoder, discriminator
-        self.n_members, self.takes_stacked_rows = autoencoder.n_members, autoencoder.takes_stacked_rows
+        self.n_members = autoencoder.n_members
 
     def encode(self, x: Tensor, random: RandomStreams | None = None) -> Tensor:
         """(K, B, n_features) -> (K, B, n_components)."""
