@@ -13,8 +13,9 @@ from skae.device import one_thread
 
 # Every block has this many rows, the last one padded. BLAS rounds a row differently in products of different
 # sizes, so only blocks of one size give a row the same result alone and among others. On a CPU a block of 256 rows
-# stays in the cache and costs a single row less than 0.1 ms.
+# stays in the cache.
 BLOCK_ROWS = {"cpu": 256, "cuda": 8192, "mps": 8192}
+STACKED_ROWS = 128  # in blocks of a stack, so that a single row costs little
 STACKED_VALUES = 2**19  # in blocks that are computed at a time, 2 MB
 
 
@@ -47,9 +48,9 @@ def apply_in_blocks(
     -------
     result : ndarray of shape (n,) or (n, n_out)
     """
-    n, size = len(X), BLOCK_ROWS[device.type]
     stacked = stacked and device.type == "cpu"
-    n_stack = min(16, max(4, STACKED_VALUES // (size * X.shape[1]))) if stacked else 1
+    n, size = len(X), STACKED_ROWS if stacked else BLOCK_ROWS[device.type]
+    n_stack = min(32, max(4, STACKED_VALUES // (size * X.shape[1]))) if stacked else 1
     in_stacks = n // (n_stack * size) * n_stack * size  # rows
     result: np.ndarray | None = None
     for start, stop, n_blocks in ((0, in_stacks, n_stack), (in_stacks, n, 1)):

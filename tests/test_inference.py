@@ -5,20 +5,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skae import AutoEncoderTransformer
+from skae.contracts import RowSummary
 from skae.inference import BLOCK_ROWS, apply_in_blocks
+from skae.networks import DenseNetwork
+from skae.networks.activations import ACTIVATIONS
+from skae.random import RandomStreams
 
 CPU = torch.device("cpu")
+N_WIDE = 1500  # a stack of blocks and single ones
 
 
 @pytest.fixture(scope="module")
 def wide():
     """A network wide enough for BLAS to round a row differently in products of different sizes."""
-    X = np.random.default_rng(0).normal(size=(600, 784)).astype(np.float32)
+    X = np.random.default_rng(0).normal(size=(N_WIDE, 784)).astype(np.float32)
     return AutoEncoderTransformer(32, hidden_layer_sizes=(512, 256), max_iter=1, random_state=0).fit(X), X
 
 
 @settings(max_examples=25)
-@given(st.lists(st.integers(0, 599), min_size=1, max_size=300))
+@given(st.lists(st.integers(0, N_WIDE - 1), min_size=1, max_size=300))
 def test_a_row_is_mapped_alike_in_any_company(wide, chosen):
     autoencoder, X = wide
     for method in (autoencoder.transform, autoencoder.reconstruct, autoencoder.score_samples):
@@ -38,3 +43,42 @@ def test_blocks_cover_every_row_once(n, order):
 def test_values_beyond_float32_are_refused():
     with pytest.raises(ValueError, match=r"X holds values up to 1e\+39, beyond float32"):
         apply_in_blocks(lambda x: x, np.array([[1.0], [1e39]]), CPU, np.float64)
+
+
+@pytest.mark.parametrize(
+    "parameters", [{}, {"tied_weights": True}, {"dropout": 0.5}, {"normalization": "batch"}], ids=str
+)
+@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+def test_the_form_for_inference_is_the_network(activation, parameters):
+    rows = RowSummary(torch.tensor([1.0, 2.0, 3.0]), 0.5)
+    specification = DenseNetwork((4,), activation, code_activation=activation, **parameters)
+    network = specification.build(rows, 2, RandomStreams([0]), False).eval()
+    x = torch.rand(5, 7, 3)
+    with torch.no_grad():
+        inference = network.for_inference()
+        for form, full in ((inference, network), (inference.encode, network.encode)):
+            expected = torch.cat([full(part.unsqueeze(0)) for part in x])
+            result = torch.cat([form(part.unsqueeze(0)) for part in x]) if inference is network else form(x)
+            torch.testing.assert_close(result, expected)
+    assert (inference is network) == ("normalization" in parameters)
+
+
+def test_scores_follow_weights_that_a_user_changes(wide):
+    autoencoder, X = wide
+    before = autoencoder.transform(X[:3])
+    autoencoder.encoder_.layers[-1].bias.data += 1
+    np.testing.assert_allclose(autoencoder.transform(X[:3]), before + 1, rtol=1e-4, atol=1e-4)
+    autoencoder.encoder_.layers[-1].bias.data -= 1
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_the_callers_threads_are_put_back(n_threads, wide):
+    n = torch.get_num_threads()
+    try:
+        torch.set_num_threads(n_threads)
+        autoencoder, X = wide
+        autoencoder.score_samples(X[:1])
+        AutoEncoderTransformer(2, hidden_layer_sizes=(4,), max_iter=1).fit(X[:50, :5])
+        assert torch.get_num_threads() == n_threads
+    finally:
+        torch.set_num_threads(n)

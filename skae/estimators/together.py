@@ -72,7 +72,8 @@ def can_be_stacked(autoencoder: Any) -> bool:
     and callbacks are for fits of one.
     """
     return (
-        autoencoder._can_be_stacked()
+        "_can_be_stacked" in vars(type(autoencoder))  # a subclass must say so anew
+        and autoencoder._can_be_stacked()
         and isinstance(autoencoder.network, DenseNetwork | None)
         and not autoencoder.early_stopping
         and autoencoder.learning_rate != "adaptive"

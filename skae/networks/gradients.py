@@ -21,6 +21,7 @@ class Backward(NamedTuple):
     inputs: list[Tensor]  # (K, fan_in + 1, B), transposed
     pre: list[Tensor]  # (K, B, fan_out), gradients before the activation and after it
     output: Tensor  # (K, B, n_features), the last of them
+    n_values: int  # B * n_features
     factor: float | Tensor  # of the gradients of a member's sum over its batch
 
 
@@ -74,15 +75,16 @@ class DenseGradients:
             self._product(back.inputs[i], g, out=self._gradients[i])
             if i:
                 self._product(g, self._weights[i], out=back.pre[i - 1])
-        return sums / x[0].numel()
+        return sums.div_(back.n_values)
 
     def _make_backward(self, x: Tensor, inputs: list[Tensor], pre: list[Tensor]) -> Backward:
-        gradients = [torch.empty_like(h) for h in pre]
+        gradients, n_values = [torch.empty_like(h) for h in pre], x[0].numel()
         self._backward[x.shape] = Backward(
             [y.mT for y in inputs],
             gradients,
             gradients[-1].view(len(x), x.shape[1], -1),
-            1 / (self._unit * x[0].numel()),
+            n_values,
+            1 / (self._unit * n_values),
         )
         return self._backward[x.shape]
 

@@ -22,7 +22,7 @@ from sklearn.utils.validation import (
 )
 
 from skae.estimators import BaseAutoEncoder, StackedAutoEncoderClassifier
-from skae.estimators.fitted import FLOATS
+from skae.estimators.fitted import FLOATS, check_rows
 from skae.estimators.together import training_key
 from skae.outliers.cache import train
 from skae.outliers.ensemble import ErrorEnsemble
@@ -365,7 +365,7 @@ class AutoEncoderOutlierDetector(OutlierMixin, CallbackSupportMixin, BaseEstimat
 
     def _check_rows(self, X) -> np.ndarray:
         check_is_fitted(self)
-        return validate_data(self, X, reset=False, dtype=FLOATS)
+        return check_rows(self, X)
 
     def _split(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Return the rows to train on and those held out, if any."""

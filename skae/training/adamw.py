@@ -55,8 +55,9 @@ class AdamW:
     @rate.setter
     def rate(self, rate: float) -> None:
         self._rate = rate
-        for tensor, (_, learning_rate, _) in zip(self._on_gpu or [], self._parts, strict=False):
-            tensor.fill_(rate * learning_rate)
+        if self._on_gpu is not None:
+            for tensor, (_, learning_rate, _) in zip(self._on_gpu, self._parts, strict=True):
+                tensor.fill_(rate * learning_rate)
 
     def zero_grad(self) -> None:
         """Forget the gradients."""

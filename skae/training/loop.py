@@ -115,10 +115,10 @@ def train(
 
     def train_epoch(epoch: int) -> np.ndarray:
         objective.network.train()
-        order = streams(SHUFFLING, epoch).permutation(n)
+        shuffled = index.gather(1, streams(SHUFFLING, epoch).permutation(n))
         noise = streams(NOISE, epoch)
         total = torch.zeros(n_members, device=rows.device, dtype=torch.float32)
-        for i, batch in enumerate(rows.batches(index.gather(1, order), schedule.batch_size)):
+        for i, batch in enumerate(rows.batches(shuffled, schedule.batch_size)):
             progress = (epoch - first_epoch + i / n_batches) / schedule.max_iter
             rate = schedule.rate(progress, n_reductions)
             for optimizer in optimizers:

@@ -51,7 +51,7 @@ class Rows:
         self._labels = None if labels is None else torch.from_numpy(labels.astype(np.int64)).to(device)
         arrays = [X] if target is None else [X, target]
         self._sources: list[np.ndarray | Tensor] = list(arrays)
-        self._taken: dict[tuple, Tensor] = {}
+        self._buffers: dict[tuple, tuple[Tensor, Tensor]] = {}  # (K, B, n_features), and as (K * B, n_features)
         needed = sum(4 * a.size for a in arrays if not _shareable(a, device))
         if not needed or needed <= SHARE_OF_FREE_MEMORY * free_memory(device):
             with suppress(torch.OutOfMemoryError, MemoryError):
@@ -78,12 +78,12 @@ class Rows:
         if not isinstance(source, Tensor):
             taken = torch.from_numpy(_as_float32(source[flat.cpu().numpy()])).to(self.device)
             return taken.view(*index.shape, -1)
-        key = i, index.shape
-        if key not in self._taken:
-            self._taken[key] = source.new_empty(*index.shape, source.shape[1])
-        taken = self._taken[key]
-        torch.index_select(source, 0, flat, out=taken.view(len(flat), -1))
-        return taken
+        buffers = self._buffers.get((i, index.shape))
+        if buffers is None:
+            taken = source.new_empty(*index.shape, source.shape[1])
+            buffers = self._buffers[i, index.shape] = taken, taken.view(-1, source.shape[1])
+        torch.index_select(source, 0, flat, out=buffers[1])
+        return buffers[0]
 
 
 def _shareable(array: np.ndarray, device: torch.device) -> bool:
