@@ -1,23 +1,26 @@
 """The same autoencoders trained and applied by skae and by those it might replace: medians and ratios of seconds.
 
-Run: python benchmarks/speed.py [--repeats 5] [--threads 2]. Each library works in a process of its own; their turns
-alternate, so that a busy machine slows all alike. Architecture, initial weights, batch size, epochs, optimizer (Adam,
-1e-3) and data are the same; the code has a relu, as PyOD and MLPRegressor leave no choice. The rows are shuffled by
-each library's own generator, so the losses, squared errors on the training rows, agree but for a few percent. PyOD's
-`fit` also scores the training rows; it leaves out the rows that do not fill a batch.
+Run: python benchmarks/speed.py [--repeats 5] [--threads 2] [--profile]. Each library works in a process of its own;
+their turns alternate, so that a busy machine slows all alike. Architecture, initial weights, batch size, epochs,
+optimizer (Adam, 1e-3) and data are the same; the code has a relu, as PyOD and MLPRegressor leave no choice. The rows
+are shuffled by each library's own generator, so the losses, squared errors on the training rows, agree but for a few
+percent. PyOD's `fit` also scores the training rows; it leaves out the rows that do not fill a batch.
 """
 
 from __future__ import annotations
 
 import argparse
+import cProfile
 import json
 import math
 import os
+import pstats
 import subprocess
 import sys
 import time
 import warnings
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 
@@ -438,13 +441,42 @@ def main(repeats, threads):
         report(work, answers)
 
 
+def profile(threads, n_lines=14):
+    """Print where skae's time goes in a training of the wide network, in a table of scores and in a search."""
+    import torch
+
+    torch.set_num_threads(threads)
+    wide = list(WORKS)[2]
+    n, d, hidden, batch_size, epochs = WORKS[wide]
+    X, model = data(n, d), Skae(hidden, batch_size, epochs)
+    table, score = data(1_000_000, 30), Skae((64, 32, 8), 256, 1).table_scorer(data(2000, 30))
+    for work, function, argument in (
+        (wide, model.fit, X),
+        (TABLE, score, table),
+        (SEARCH, Skae.search, data(2000, 30)),
+    ):
+        function(argument)
+        profiler = cProfile.Profile()
+        profiler.runcall(function, argument)
+        stats = pstats.Stats(profiler).stats
+        total = sum(own for _, _, own, _, _ in stats.values())
+        print(f"\n{work}: {1e3 * total:.0f} ms under the profiler, by function without what it calls")
+        ordered = sorted(stats.items(), key=lambda item: -item[1][2])[:n_lines]
+        for (path, _, name), (_, n_calls, own, _, _) in ordered:
+            where = name if path == "~" else f"{Path(path).name}: {name}"
+            print(f"  {own / total:5.1%} {n_calls:8,} calls  {where}")
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--profile", action="store_true", help="print where skae's time goes, and nothing else")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.serve:
         serve(arguments.serve, arguments.threads)
+    elif arguments.profile:
+        profile(arguments.threads)
     else:
         main(arguments.repeats, arguments.threads)

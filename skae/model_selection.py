@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -26,7 +25,7 @@ class StackedSearchCV(GridSearchCV):
     The estimator may be an autoencoder, an `AutoEncoderOutlierDetector` of one, or a pipeline with either: its earlier
     steps are fitted twice, to find out what the autoencoder is trained on. Autoencoders that cannot be stacked are
     trained one by one, as `GridSearchCV` would: the convolutional, recurrent, stacked, conditional and adversarial
-    ones, networks of one's own, and fits with early stopping, an adaptive learning rate, a clean ``y``, a
+    ones, networks of one's own or with batch normalisation, and fits with early stopping, an adaptive learning rate, a clean ``y``, a
     ``RandomState`` or callbacks.
 
     Parameters
@@ -128,14 +127,16 @@ class TrainedSplits:
         """Train, and give out the splits."""
         start = time.perf_counter()
         splits = list(self._cv.split(X, y, **params))
-        for (train, _), parameters in product(splits, self._candidates):
-            try:
-                estimator = clone(self._estimator).set_params(**clone(parameters, safe=False))
-                estimator.fit(*_safe_split(estimator, X, y, train))
-            except Postponed:
-                continue
-            except Exception:  # the search will say so
-                continue
+        for parameters in self._candidates:
+            for train, _ in splits:
+                try:
+                    estimator = clone(self._estimator).set_params(**clone(parameters, safe=False))
+                    estimator.fit(*_safe_split(estimator, X, y, train))
+                except Postponed:
+                    continue
+                except Exception:  # the search will say so
+                    break
+                break  # there is no autoencoder in it
         self.postponement.train()
         self.seconds = time.perf_counter() - start
         return iter(splits)

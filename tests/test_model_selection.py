@@ -1,14 +1,16 @@
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.decomposition import PCA
 from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import skae.estimators.base
-from skae import AutoEncoderOutlierDetector, AutoEncoderTransformer, DenoisingAutoEncoder
+from skae import AutoEncoderOutlierDetector, AutoEncoderTransformer, ContractiveAutoEncoder, DenoisingAutoEncoder
 from skae.estimators import together
 from skae.model_selection import StackedSearchCV
+from skae.networks import DenseNetwork
 
 SIZES = {"hidden_layer_sizes": (8,), "max_iter": 4, "random_state": 0, "device": "cpu"}
 
@@ -122,3 +124,26 @@ def test_it_is_cloned_and_leaves_its_estimator_unfitted(rows):
 def test_fits_after_a_search_are_ordinary(rows):
     StackedSearchCV(autoencoder(), {"alpha": [0]}, cv=3).fit(rows)
     assert autoencoder().fit(rows).n_iter_ == 4
+
+
+def test_members_of_a_detector_are_trained_once(rows, trainings):
+    detector = AutoEncoderOutlierDetector(autoencoder(), n_estimators=3, max_samples=20)
+    grid = {"threshold": ["mean+1*std", "mean+3*std"]}
+    search = StackedSearchCV(detector, grid, scoring=lambda d, X: d.decision_function(X).mean(), cv=3).fit(rows)
+    assert trainings == ([], [3] * (2 * 3 + 1))
+    assert search.best_params_ == {"threshold": "mean+3*std"}
+
+
+def test_without_an_autoencoder_it_is_a_grid_search(rows):
+    grid = {"n_components": [1, 2]}
+    assert_same_results(StackedSearchCV(PCA(), grid, cv=3).fit(rows), GridSearchCV(PCA(), grid, cv=3).fit(rows))
+
+
+@pytest.mark.filterwarnings(
+    "ignore:Some fits failed", "ignore:\\n3 fits failed", "ignore:One or more of the test scores"
+)
+def test_a_network_that_cannot_be_built_fails_alone(rows):
+    estimator = ContractiveAutoEncoder(3, network=DenseNetwork((8,)), max_iter=4, random_state=0)
+    grid = {"network__dropout": [0.0, 0.5]}
+    search = StackedSearchCV(estimator, grid, cv=3).fit(rows)
+    assert np.isnan(search.cv_results_["mean_test_score"]).tolist() == [False, True]

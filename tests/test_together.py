@@ -43,7 +43,7 @@ def assert_alike(together, alone, X):
     [
         make(AutoEncoderTransformer),
         make(AutoEncoderTransformer, loss="huber", activation="silu"),
-        make(AutoEncoderTransformer, network=DenseNetwork((8,), normalization="batch", dropout=0.2)),
+        make(AutoEncoderTransformer, network=DenseNetwork((8,), normalization="layer", dropout=0.2)),
         make(AutoEncoderTransformer, network=DenseNetwork((8,), tied_weights=True)),
         make(DenoisingAutoEncoder),
         make(DenoisingAutoEncoder, corruption="swap"),
@@ -130,10 +130,11 @@ def test_an_interruption_leaves_the_best_weights(rows, monkeypatch):
         make(AutoEncoderTransformer, warm_start=True),
         make(AutoEncoderTransformer, random_state=np.random.RandomState(0)),
         make(AutoEncoderTransformer, network=ConvNetwork((1, 2, 3))),
+        make(AutoEncoderTransformer, network=DenseNetwork(normalization="batch")),
         make(DenoisingAutoEncoder, corruption="salt_and_pepper"),
         make(StackedAutoEncoder),
     ],
-    ids=["stops early", "adaptive", "warm", "RandomState", "convolutional", "columns", "pre-trained"],
+    ids=["stops early", "adaptive", "warm", "RandomState", "convolutional", "batch norm", "columns", "pre-trained"],
 )
 def test_others_are_trained_alone(autoencoder):
     assert not can_be_stacked(autoencoder)

@@ -44,7 +44,7 @@ class Scripted:
     def step(self, batch, random, optimizers):
         self.network.steps.data += 1
         self.seen.append(batch.x[0, :, 0].clone())
-        self.rates.append(0.01 * optimizers[0].rate)
+        self.rates.append(0.01 * optimizers[0]._rate)
         return torch.tensor([next(self.losses)])
 
     def row_losses(self, batch, random):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import replace
 from itertools import groupby, pairwise
 from operator import itemgetter
-from types import FunctionType
+from types import FunctionType, NoneType
 from typing import Any, NamedTuple
 
 import joblib
@@ -74,7 +74,9 @@ def can_be_stacked(autoencoder: Any) -> bool:
     return (
         "_can_be_stacked" in vars(type(autoencoder))  # a subclass must say so anew
         and autoencoder._can_be_stacked()
-        and isinstance(autoencoder.network, DenseNetwork | None)
+        and type(autoencoder.network) in (DenseNetwork, NoneType)
+        # which cancels biases, so that Adam makes steps of their gradients' rounding errors
+        and getattr(autoencoder.network, "normalization", None) != "batch"
         and not autoencoder.early_stopping
         and autoencoder.learning_rate != "adaptive"
         and not autoencoder.warm_start
@@ -86,14 +88,12 @@ def can_be_stacked(autoencoder: Any) -> bool:
 def train_together(fits: Sequence[Fit]) -> None:
     """Train autoencoders that can be stacked, each as if it were alone but for rounding.
 
-    A stack that diverges leaves its members unfitted: which of them it was shows when they are trained alone. Other
-    interruptions leave them with the best weights so far, if an epoch was finished.
+    A stack that fails, by diverging for example, leaves its members unfitted: trained alone, they tell which of them it
+    was and why. A KeyboardInterrupt leaves them with the best weights so far, if an epoch was finished.
     """
     for stack in _stacks(fits):
-        try:
+        with suppress(Exception):
             _train_stack(stack)
-        except FloatingPointError:
-            continue
 
 
 def _stacks(fits: Sequence[Fit]) -> Iterator[list[Fit]]:
@@ -103,13 +103,9 @@ def _stacks(fits: Sequence[Fit]) -> Iterator[list[Fit]]:
         key = joblib.hash(training_key(fit.autoencoder, OF_A_MEMBER))
         return key, resolve_device(fit.autoencoder.device).type, fit.n_rows, fit.X.shape[1]
 
-    def rates(fit: Fit) -> tuple:
-        return fit.autoencoder.learning_rate_init, fit.autoencoder.alpha
-
-    # members of one rate are optimised by one call
-    ordered = sorted(((shape(fit), rates(fit), i) for i, fit in enumerate(fits)))
+    ordered = sorted((shape(fit), i) for i, fit in enumerate(fits))
     for (_, device, n_rows, n_features), group in groupby(ordered, key=itemgetter(0)):
-        members = [fits[i] for _, _, i in group]
+        members = [fits[i] for _, i in group]
         size = max(1, STACK_BYTES[device] // _bytes_of_a_step(members[0].autoencoder, n_rows, n_features))
         for start in range(0, len(members), size):
             yield members[start : start + size]
@@ -148,6 +144,15 @@ def _train_stack(fits: Sequence[Fit]) -> None:
         alpha=tuple(autoencoder.alpha for autoencoder in autoencoders),
     )
     history = History()
+
+    def hand_out_fitted() -> None:
+        hand_out(stack, networks)
+        for k, (autoencoder, network) in enumerate(zip(autoencoders, networks, strict=True)):
+            own = History([loss[k : k + 1] for loss in history.losses])
+            own.best_epoch = 1 + int(np.argmin(own.losses))
+            fitted = autoencoder._fitted_attributes(network.eval(), entropies[k], units[k], own)
+            autoencoder.__dict__.update(fitted, n_features_in_=rows.shape[1])
+
     try:
         with training_precision(device, first.precision):
             train(
@@ -159,21 +164,12 @@ def _train_stack(fits: Sequence[Fit]) -> None:
                 history=history,
                 verbose=bool(first.verbose),
             )
-    except FloatingPointError:
-        history.best_epoch = 0
-        raise
     except KeyboardInterrupt as error:
         if history.best_epoch:
+            hand_out_fitted()
             error.add_note(f"{len(fits)} autoencoders of a stack are fitted: they have their best weights so far.")
         raise
-    finally:
-        if history.best_epoch:
-            hand_out(stack, networks)
-            for k, (autoencoder, network) in enumerate(zip(autoencoders, networks, strict=True)):
-                own = History([loss[k : k + 1] for loss in history.losses])
-                own.best_epoch = 1 + int(np.argmin(own.losses))
-                fitted = autoencoder._fitted_attributes(network.eval(), entropies[k], units[k], own)
-                autoencoder.__dict__.update(fitted, n_features_in_=rows.shape[1])
+    hand_out_fitted()
 
 
 def _rows_and_index(fits: Sequence[Fit]) -> tuple[np.ndarray, np.ndarray]:
@@ -246,6 +242,13 @@ def postponed_fit(autoencoder: Any, X: np.ndarray) -> dict | None:
     """
     postponement = _postponement.get()
     return None if postponement is None else postponement.meet(autoencoder, X)
+
+
+def postpone() -> None:
+    """Raise `Postponed` where fits are written down, in an estimator that trains several together itself."""
+    postponement = _postponement.get()
+    if postponement is not None and not postponement.done:
+        raise Postponed
 
 
 def _same(a: np.ndarray, b: np.ndarray) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import cast
 
 import torch
@@ -39,25 +38,26 @@ class AdamW:
         self.params = [p for p in params if p.requires_grad]
         self._values = [p.detach() for p in self.params]  # which autograd does not watch
         self.betas = betas
-        self._parts = _parts(learning_rates, weight_decays)
-        self.n_steps = torch.zeros((), dtype=torch.float32, device=self.params[0].device)
-        # a captured step reads its learning rates from the device
-        self._on_gpu = [torch.zeros_like(self.n_steps) for _ in self._parts] if self.n_steps.is_cuda else None
-        self.rate = 1.0
         self.means = [torch.zeros_like(p) for p in self.params]
         self.squares = [torch.zeros_like(p) for p in self.params]
+        self.n_steps = torch.zeros((), dtype=torch.float32, device=self.params[0].device)
+        # a captured step reads the rate from the device
+        self._rate: float | Tensor = torch.ones_like(self.n_steps) if self.n_steps.is_cuda else 1.0
+        self._learning_rate, self._weight_decay = learning_rates[0], weight_decays[0]
+        self._moves: list[Tensor] | None = None  # of members with rates of their own
+        if len({*learning_rates}) > 1 or len({*weight_decays}) > 1:
+            self._learning_rate, self._weight_decay = 1.0, 0.0
+            self._moves = [torch.empty_like(p) for p in self.params]
+            rates = torch.tensor([learning_rates, weight_decays], dtype=torch.float32, device=self.n_steps.device)
+            shapes = [(-1, *[1] * (p.ndim - 1)) for p in self.params]
+            self._rates = [(rates[0].view(shape), (rates[0] * rates[1]).view(shape)) for shape in shapes]
 
-    @property
-    def rate(self) -> float:
-        """Share of the learning rates that the next step has."""
-        return self._rate
-
-    @rate.setter
-    def rate(self, rate: float) -> None:
-        self._rate = rate
-        if self._on_gpu is not None:
-            for tensor, (_, learning_rate, _) in zip(self._on_gpu, self._parts, strict=True):
-                tensor.fill_(rate * learning_rate)
+    def set_rate(self, rate: float) -> None:
+        """Set the share of the learning rates that the next step has."""
+        if isinstance(self._rate, Tensor):
+            self._rate.fill_(rate)
+        else:
+            self._rate = rate
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
@@ -67,32 +67,30 @@ class AdamW:
     def step(self) -> None:
         """Move the parameters against their gradients."""
         moved = [i for i, p in enumerate(self.params) if p.grad is not None]
-        lists = [
-            [self._values[i] for i in moved],
+        targets = self._values
+        if self._moves is not None:
+            torch._foreach_zero_(self._moves)
+            targets = self._moves
+        self.n_steps += 1
+        torch._fused_adamw_(
+            [targets[i] for i in moved],
             [cast(Tensor, self.params[i].grad) for i in moved],
             [self.means[i] for i in moved],
             [self.squares[i] for i in moved],
-        ]
-        self.n_steps += 1
-        for i, (members, learning_rate, weight_decay) in enumerate(self._parts):
-            values, gradients, means, squares = (
-                lists if members is None else [[tensor[members] for tensor in tensors] for tensors in lists]
-            )
-            torch._fused_adamw_(
-                values,
-                gradients,
-                means,
-                squares,
-                [],
-                [self.n_steps] * len(moved),
-                lr=self._rate * learning_rate if self._on_gpu is None else self._on_gpu[i],
-                beta1=self.betas[0],
-                beta2=self.betas[1],
-                weight_decay=weight_decay,
-                eps=1e-8,
-                amsgrad=False,
-                maximize=False,
-            )
+            [],
+            [self.n_steps] * len(moved),
+            lr=self._rate * self._learning_rate,
+            beta1=self.betas[0],
+            beta2=self.betas[1],
+            weight_decay=self._weight_decay,
+            eps=1e-8,
+            amsgrad=False,
+            maximize=False,
+        )
+        if self._moves is not None:
+            for i in moved:
+                learning_rate, decay = self._rates[i]
+                self._values[i].mul_(1 - self._rate * decay).addcmul_(self._moves[i], learning_rate)
 
     def state(self) -> list[Tensor]:
         """Return what `continue_from` takes."""
@@ -103,12 +101,3 @@ class AdamW:
         """Go on where another optimizer of the same parameters ended."""
         for own, other in zip(self.state(), state, strict=True):
             own.copy_(other)
-
-
-def _parts(rates: Sequence[float], decays: Sequence[float]) -> list[tuple[slice | None, float, float]]:
-    """Return runs of members of one learning rate and decay; None stands for all members."""
-    pairs = list(zip(rates, decays, strict=True))
-    starts = [k for k, pair in enumerate(pairs) if k == 0 or pair != pairs[k - 1]]
-    if len(starts) == 1:
-        return [(None, *pairs[0])]
-    return [(slice(a, b), *pairs[a]) for a, b in pairwise([*starts, len(pairs)])]

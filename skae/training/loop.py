@@ -122,7 +122,7 @@ def train(
             progress = (epoch - first_epoch + i / n_batches) / schedule.max_iter
             rate = schedule.rate(progress, n_reductions)
             for optimizer in optimizers:
-                optimizer.rate = rate
+                optimizer.set_rate(rate)
             total.add_(objective.step(batch, noise, optimizers), alpha=batch.x.shape[1])
         return (total / n).cpu().double().numpy()  # the epoch's only synchronisation
 
