@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, ParameterGrid
-from sklearn.utils.metaestimators import _safe_split
+from sklearn.utils import get_tags
+from sklearn.utils.metaestimators import _safe_split, available_if
 
 from skae.estimators.together import Postponed, Postponement
 
@@ -25,8 +26,8 @@ class StackedSearchCV(GridSearchCV):
     The estimator may be an autoencoder, an `AutoEncoderOutlierDetector` of one, or a pipeline with either: its earlier
     steps are fitted twice, to find out what the autoencoder is trained on. Autoencoders that cannot be stacked are
     trained one by one, as `GridSearchCV` would: the convolutional, recurrent, stacked, conditional and adversarial
-    ones, networks of one's own or with batch normalisation, and fits with early stopping, an adaptive learning rate, a clean ``y``, a
-    ``RandomState`` or callbacks.
+    ones, networks of one's own or with batch normalisation, and fits with early stopping, an adaptive learning rate, a
+    clean ``y``, a ``RandomState`` or callbacks.
 
     Parameters
     ----------
@@ -70,6 +71,12 @@ class StackedSearchCV(GridSearchCV):
     {'learning_rate_init': 0.01}
     """
 
+    _parameter_constraints: ClassVar[dict] = {
+        name: constraint
+        for name, constraint in GridSearchCV._parameter_constraints.items()
+        if name not in ("n_jobs", "pre_dispatch")
+    }
+
     def __init__(
         self,
         estimator,
@@ -92,6 +99,29 @@ class StackedSearchCV(GridSearchCV):
             error_score=error_score,
             return_train_score=return_train_score,
         )
+
+    @available_if(lambda self: hasattr(self.estimator, "transform"))
+    def fit_transform(self, X, y=None):
+        """Search, and transform the rows with the best estimator.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+        y : array-like of shape (n_samples,), default=None
+            As in `fit`.
+
+        Returns
+        -------
+        Z : ndarray of shape (n_samples, n_components)
+            What ``best_estimator_.transform`` returns.
+        """
+        return self.fit(X, y).transform(X)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags = get_tags(self.estimator).transformer_tags
+        return tags
 
     def _run_search(self, evaluate_candidates, *, callback_ctx):
         candidates = list(ParameterGrid(self.param_grid))
