@@ -7,7 +7,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import skae.estimators.base
-from skae import AutoEncoderOutlierDetector, AutoEncoderTransformer, ContractiveAutoEncoder, DenoisingAutoEncoder
+from skae import (
+    AutoEncoderOutlierDetector,
+    AutoEncoderTransformer,
+    ConditionalVariationalAutoEncoder,
+    ContractiveAutoEncoder,
+    DenoisingAutoEncoder,
+)
 from skae.estimators import together
 from skae.model_selection import StackedSearchCV
 from skae.networks import DenseNetwork
@@ -132,6 +138,12 @@ def test_members_of_a_detector_are_trained_once(rows, trainings):
     search = StackedSearchCV(detector, grid, scoring=lambda d, X: d.decision_function(X).mean(), cv=3).fit(rows)
     assert trainings == ([], [3] * (2 * 3 + 1))
     assert search.best_params_ == {"threshold": "mean+3*std"}
+
+
+def test_autoencoders_that_learn_from_labels_are_trained_once(rows, trainings):
+    estimator = ConditionalVariationalAutoEncoder(1, hidden_layer_sizes=(4,), max_iter=1, device="cpu")
+    StackedSearchCV(estimator, {"beta": [0.5, 1.0]}, cv=3).fit(rows, np.arange(91) % 2)
+    assert (len(trainings[0]), trainings[1]) == (2 * 3 + 1, [])
 
 
 def test_without_an_autoencoder_it_is_a_grid_search(rows):

@@ -75,6 +75,15 @@ def test_different_rows_are_trained_on_together(rows):
     assert_alike(members[1], make(AutoEncoderTransformer, random_state=0).fit(other), other)
 
 
+@pytest.mark.parametrize("unit", [1e-12, 1e15])
+def test_units_do_not_matter(unit, rows):
+    members = [make(AutoEncoderTransformer, random_state=0, learning_rate_init=rate) for rate in (1e-2, 1e-3)]
+    train_together([Fit(members[0], rows), Fit(members[1], unit * rows)])
+    alone = make(AutoEncoderTransformer, random_state=0, learning_rate_init=1e-3).fit(unit * rows)
+    np.testing.assert_allclose(members[1].loss_curve_, alone.loss_curve_, rtol=1e-3)
+    assert members[1].score(unit * rows) == pytest.approx(alone.score(unit * rows), rel=1e-3)
+
+
 def count_stacks(monkeypatch):
     sizes = []
     train = together._train_stack

@@ -115,9 +115,9 @@ class FittedAutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         scores : ndarray of shape (n_samples,), float64
             Higher is better reconstructed.
         """
-        return self.score_checked(self._check_rows(X))
+        return self._score_checked(self._check_rows(X))
 
-    def score_checked(self, X: np.ndarray) -> np.ndarray:
+    def _score_checked(self, X: np.ndarray) -> np.ndarray:
         """Return `score_samples` of rows that another estimator has checked, (n,)."""
         self._check_range("X", X)
         # float64 sums; mps has no float64
@@ -143,7 +143,7 @@ class FittedAutoEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         ValueError
             If `score_samples` of this class is not the reconstruction error but a bound on the density of a row.
         """
-        if type(self).score_checked is not FittedAutoEncoder.score_checked:
+        if type(self)._score_checked is not FittedAutoEncoder._score_checked:
             raise ValueError(
                 f"The score of a {type(self).__name__} is a bound on the density of the whole row, of which features "
                 "have no part of their own: take the squared residuals of reconstruct(X), in a detector "

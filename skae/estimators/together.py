@@ -137,7 +137,8 @@ def _train_stack(fits: Sequence[Fit]) -> None:
         units.append(fit.autoencoder._loss_unit(summary.scale))
     stack = joined(networks)
     objective = first._make_objective(stack, fits[0].X, None)
-    objective.unit = torch.tensor(units, dtype=torch.float32, device=device)
+    # float32 might not hold the square of a scale
+    objective.unit = torch.tensor(units, dtype=torch.float32 if device.type == "mps" else torch.float64, device=device)
     schedule = replace(
         first._schedule(fits[0].n_rows, one_pass=False),
         learning_rate_init=tuple(autoencoder.learning_rate_init for autoencoder in autoencoders),
@@ -192,8 +193,7 @@ class Postponed(Exception):
 class Postponement:
     """Fits of autoencoders that are written down first, wherever they are called, and trained together then.
 
-    A search runs all its fits twice: `collecting` finds out which autoencoders are trained on which rows, and with
-    `trained` their fits find themselves done.
+    A search runs all its fits twice: before `train` they end in `Postponed`, after it they find themselves done.
     """
 
     def __init__(self) -> None:
@@ -245,7 +245,7 @@ def postponed_fit(autoencoder: Any, X: np.ndarray) -> dict | None:
 
 
 def postpone() -> None:
-    """Raise `Postponed` where fits are written down, in an estimator that trains several together itself."""
+    """Raise `Postponed` where fits are written down, for one that is not to be trained with others."""
     postponement = _postponement.get()
     if postponement is not None and not postponement.done:
         raise Postponed

@@ -120,7 +120,7 @@ class VariationalAutoEncoder(BaseAutoEncoder):
         """
         return super().score_samples(X)
 
-    def score_checked(self, X: np.ndarray) -> np.ndarray:
+    def _score_checked(self, X: np.ndarray) -> np.ndarray:
         """Return `score_samples` of rows that another estimator has checked, (n,)."""
         self._check_range("X", X)
         noise = normal_draws(self.n_draws, self._n_components, self._entropy)

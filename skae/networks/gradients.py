@@ -78,7 +78,10 @@ class DenseGradients:
         return sums.div_(back.n_values)
 
     def _make_backward(self, x: Tensor, inputs: list[Tensor], pre: list[Tensor]) -> Backward:
-        gradients, n_values = [torch.empty_like(h) for h in pre], x[0].numel()
+        n_values = x[0].numel()
+        # the output's own place, where nothing asks for the output again
+        gradients = [torch.empty_like(h) for h in pre[:-1]]
+        gradients.append(torch.empty_like(pre[-1]) if self._differentiate[-1] else pre[-1])
         self._backward[x.shape] = Backward(
             [y.mT for y in inputs],
             gradients,

@@ -31,8 +31,9 @@ def _huber(raw: Tensor, target: Tensor, scale: Number, factor: Number, out: Tens
 
 def _cross_entropy(raw: Tensor, target: Tensor, scale: Number, factor: Number, out: Tensor) -> Tensor:
     # logits have no unit: the scale is 1
+    sums = F.binary_cross_entropy_with_logits(raw, target, reduction="none").sum((1, 2))
     torch.sigmoid(raw, out=out).sub_(target).mul_(_as(raw, factor))
-    return F.binary_cross_entropy_with_logits(raw, target, reduction="none").sum((1, 2))
+    return sums
 
 
 def _as(raw: Tensor, number: Number, *shape: int) -> Number:

@@ -122,9 +122,9 @@ class ErrorEnsemble(CallbackSupportMixin, BaseEstimator):
 
     def score_samples(self, X):
         """Return minus the error of each row, (n,), float64."""
-        return self.score_checked(X)
+        return self._score_checked(X)
 
-    def score_checked(self, X):
+    def _score_checked(self, X):
         """Return minus the error of each row, which the detector has checked, (n,), float64."""
         scores = np.empty(len(X))
         for part, Z in self._chunks(X):
@@ -164,7 +164,7 @@ class ErrorEnsemble(CallbackSupportMixin, BaseEstimator):
         sampled, mean, first, log_reach = self._apply(distances, Z).T
         if self.denoiser_ is None:
             return np.stack([_log(sampled), _log(mean)], 1)
-        denoised = np.sqrt(-self.denoiser_.score_checked(Z))
+        denoised = np.sqrt(-self.denoiser_._score_checked(Z))
         return np.stack([_log(sampled), _log(first), _log(mean) - log_reach, _log(denoised)], 1)
 
     def _apply(self, function: Callable[[Tensor], Tensor], Z: np.ndarray) -> np.ndarray:

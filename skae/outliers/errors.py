@@ -19,7 +19,7 @@ class ErrorMeasure:
 
     def errors(self, X: np.ndarray) -> np.ndarray:
         """Return the error of each row, (n,)."""
-        return -self.model.score_checked(X)
+        return -self.model._score_checked(X)
 
     def contributions(self, X: np.ndarray) -> np.ndarray:
         """Return each feature's part of it, (n, n_features)."""

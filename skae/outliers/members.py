@@ -58,7 +58,8 @@ class Members(CallbackSupportMixin, BaseEstimator):
         try:
             # callbacks hear of the epochs of each
             if not getattr(self, "_skl_callbacks", None) and can_be_stacked(autoencoders[0]):
-                autoencoders[0].check_training(X)
+                autoencoders[0]._validate_params()
+                autoencoders[0]._check_training_data(X, None, reset=True)
                 train_together([Fit(a, X, index) for a, index in zip(autoencoders, drawn, strict=True)])
             for autoencoder, index in zip(autoencoders, drawn, strict=True):
                 if not autoencoder.__sklearn_is_fitted__():
@@ -71,11 +72,11 @@ class Members(CallbackSupportMixin, BaseEstimator):
 
     def score_samples(self, X):
         """Return the mean of the clones' scores, (n,)."""
-        return self.score_checked(X)
+        return self._score_checked(X)
 
-    def score_checked(self, X):
+    def _score_checked(self, X):
         """Return the mean of the clones' scores of rows that the detector has checked, (n,)."""
-        return np.mean([autoencoder.score_checked(X) for autoencoder in self.autoencoders_], axis=0)
+        return np.mean([autoencoder._score_checked(X) for autoencoder in self.autoencoders_], axis=0)
 
     def reconstruct(self, X):
         """Return the mean of the clones' reconstructions, (n, n_features)."""
