@@ -90,7 +90,7 @@ class Loss(NamedTuple):
 
     elementwise: Callable[[Tensor, Tensor], Tensor]  # (raw output, target) -> the same shape
     # (raw output, target, scale, factor, out) -> each member's sum of the loss of scale * raw output and
-    # scale * target, (K,); ``factor`` times its gradient for the raw output is written to ``out``, which may be the raw output
+    # scale * target, (K,); ``factor`` times its gradient for the raw output is written to ``out``, perhaps the same
     gradient: Callable[[Tensor, Tensor, float | Tensor, float | Tensor, Tensor], Tensor]
     link: nn.Module | None  # from raw output to reconstruction; None is the identity
     unit: Callable[[float], float]  # size of the loss of rows of a given scale

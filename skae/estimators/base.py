@@ -27,7 +27,7 @@ from skae.device import resolve_device
 from skae.estimators.callbacks import CallbackListener
 from skae.estimators.documentation import SHARED_ATTRIBUTES, SHARED_PARAMETERS
 from skae.estimators.fitted import FLOATS, FittedAutoEncoder
-from skae.estimators.together import postpone, postponed_fit
+from skae.estimators.together import postponed_fit
 from skae.inference import too_large_message
 from skae.networks import DenseNetwork, build_from_callable
 from skae.objectives import LOSSES, ReconstructionObjective
@@ -169,7 +169,7 @@ class BaseAutoEncoder(CallbackSupportMixin, FittedAutoEncoder):
         context = self._init_callback_context(max_subtasks=self.max_iter)
         with self._earlier_state_kept_on_failure():
             X, target, labels = self._check_training_data(X, y, reset=not continued)
-            together = postponed_fit(self, X) if target is None and labels is None else postpone()
+            together = postponed_fit(self, X, alone=target is not None or labels is not None)
             data = {"X": X, "y": X if y is None else y}  # an autoencoder's target is its input
             context.call_on_fit_task_begin(estimator=self, **data)
             if together is not None:

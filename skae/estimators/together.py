@@ -232,23 +232,24 @@ class Postponement:
 _postponement: ContextVar[Postponement | None] = ContextVar("postponement", default=None)
 
 
-def postponed_fit(autoencoder: Any, X: np.ndarray) -> dict | None:
+def postponed_fit(autoencoder: Any, X: np.ndarray, alone: bool = False) -> dict | None:
     """Return the attributes that a fit sets if it has been trained with others already.
+
+    ``alone`` says that it is not to be trained with others, whatever its parameters.
 
     Raises
     ------
     Postponed
-        If it shall be.
+        If fits are written down.
     """
     postponement = _postponement.get()
-    return None if postponement is None else postponement.meet(autoencoder, X)
-
-
-def postpone() -> None:
-    """Raise `Postponed` where fits are written down, for one that is not to be trained with others."""
-    postponement = _postponement.get()
-    if postponement is not None and not postponement.done:
-        raise Postponed
+    if postponement is None:
+        return None
+    if not alone:
+        return postponement.meet(autoencoder, X)
+    if postponement.done:
+        return None
+    raise Postponed
 
 
 def _same(a: np.ndarray, b: np.ndarray) -> bool:

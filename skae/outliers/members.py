@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, _fit_context, clone
 from sklearn.callback import CallbackSupportMixin
 
-from skae.estimators.together import Fit, can_be_stacked, postpone, train_together
+from skae.estimators.together import Fit, can_be_stacked, postponed_fit, train_together
 from skae.outliers.fitting import fit_within
 from skae.random import derived_seeds, entropy_from
 
@@ -41,7 +41,7 @@ class Members(CallbackSupportMixin, BaseEstimator):
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
         """Train the clones."""
-        postpone()
+        postponed_fit(self, X, alone=True)
         context = self._init_callback_context(max_subtasks=self.n_estimators)
         context.call_on_fit_task_begin(estimator=self, X=X)
         own = self.autoencoder.random_state if self.random_state is None else self.random_state
