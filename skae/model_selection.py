@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -18,16 +19,19 @@ from skae.estimators.together import Postponed, Postponement
 class StackedSearchCV(GridSearchCV):
     """Exhaustive search like `sklearn.model_selection.GridSearchCV`, which trains many small networks as one stack.
 
-    All folds of all candidates whose networks have one shape are trained together: candidates that differ in
+    Folds of one size are trained together, for all candidates whose networks have one shape: candidates that differ in
     ``learning_rate_init``, ``alpha``, ``random_state`` or in what is not the autoencoder's (a detector's
     ``threshold``) share a stack; others have stacks of their own, in which their folds train. The same weights come out
-    as from training one by one, but for rounding.
+    as from training one by one, but for rounding. Where ``cv`` does not divide the rows, folds have two sizes and need
+    two stacks.
 
     The estimator may be an autoencoder, an `AutoEncoderOutlierDetector` of one, or a pipeline with either: its earlier
     steps are fitted twice, to find out what the autoencoder is trained on. Autoencoders that cannot be stacked are
     trained one by one, as `GridSearchCV` would: the convolutional, recurrent, stacked, conditional and adversarial
     ones, networks of one's own or with batch normalisation, and fits with early stopping, an adaptive learning rate, a
-    clean ``y``, a ``RandomState`` or callbacks.
+    clean ``y``, a ``RandomState`` or callbacks of its own. Of the search's callbacks, those that follow every epoch
+    however deep, like `skae.callbacks.TensorBoardLogger`, let all be trained one by one; a `ProgressBar` sees
+    the fits of a stack, not their epochs. There is no ``n_jobs``: one process trains a stack.
 
     Parameters
     ----------
@@ -124,6 +128,10 @@ class StackedSearchCV(GridSearchCV):
         return tags
 
     def _run_search(self, evaluate_candidates, *, callback_ctx):
+        # callbacks that follow every fit to its epochs, however deep it lies, see none in a stack
+        if any(getattr(c, "max_propagation_depth", 0) is None for c in getattr(self, "_skl_callbacks", ())):
+            super()._run_search(evaluate_candidates, callback_ctx=callback_ctx)
+            return
         candidates = list(ParameterGrid(self.param_grid))
         task = callback_ctx.subcontext(
             task_name="search", max_subtasks=len(candidates) * self.n_splits_, sequential_subtasks=False
@@ -157,16 +165,21 @@ class TrainedSplits:
         """Train, and give out the splits."""
         start = time.perf_counter()
         splits = list(self._cv.split(X, y, **params))
-        for parameters in self._candidates:
-            for train, _ in splits:
-                try:
-                    estimator = clone(self._estimator).set_params(**clone(parameters, safe=False))
-                    estimator.fit(*_safe_split(estimator, X, y, train))
-                except Postponed:
-                    continue
-                except Exception:  # the search will say so
-                    break
-                break  # there is no autoencoder in it
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the search will warn
+            for parameters in self._candidates:
+                self._write_down(parameters, splits, X, y)
         self.postponement.train()
         self.seconds = time.perf_counter() - start
         return iter(splits)
+
+    def _write_down(self, parameters: dict, splits: list, X, y) -> None:
+        for train, _ in splits:
+            try:
+                estimator = clone(self._estimator).set_params(**clone(parameters, safe=False))
+                estimator.fit(*_safe_split(estimator, X, y, train))
+            except Postponed:
+                continue
+            except Exception:  # the search will raise it
+                return
+            return  # there is no autoencoder in it

@@ -171,3 +171,12 @@ def test_adbench(novelty, protocol, auroc, shared_data):
         detector = AutoEncoderOutlierDetector(novelty=novelty, random_state=0).fit(X[train])
         figures.append(roc_auc_score(y[test], -detector.score_samples(X[test])))
     assert np.mean(figures) >= auroc
+
+
+@pytest.mark.parametrize("novelty", [True, False])
+def test_a_rounded_training_row_is_scored_like_the_row(novelty, blobs):
+    X = np.r_[blobs[0], 20 + blobs[1]]
+    detector = AutoEncoderOutlierDetector(novelty=novelty, random_state=0).fit(X)
+    scores = detector.score_samples(X)
+    for rounded in (X.astype(np.float32), X * (1 + 1e-9)):
+        np.testing.assert_allclose(detector.score_samples(rounded), scores, rtol=1e-3, atol=1e-3)

@@ -80,7 +80,8 @@ def test_an_interruption_leaves_the_members_that_are_fitted(rows):
     epochs: list = []
     autoencoder = small().set_callbacks(EveryEpoch(interrupt))
     detector = AutoEncoderOutlierDetector(autoencoder, n_estimators=4, random_state=0)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as caught:
         detector.fit(rows)
+    assert "Of 4 members 2 are fitted, the others left out." in caught.value.__notes__
     assert len(detector.autoencoder_.autoencoders_) == 2
     assert set(detector.predict(rows)) <= {-1, 1}

@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pytest
 from sklearn.base import clone
@@ -5,6 +7,7 @@ from sklearn.decomposition import PCA
 from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from test_base import EveryEpoch
 
 import skae.estimators.base
 from skae import (
@@ -159,3 +162,23 @@ def test_a_network_that_cannot_be_built_fails_alone(rows):
     grid = {"network__dropout": [0.0, 0.5]}
     search = StackedSearchCV(estimator, grid, cv=3).fit(rows)
     assert np.isnan(search.cv_results_["mean_test_score"]).tolist() == [False, True]
+
+
+class Following(EveryEpoch):
+    max_propagation_depth = None
+
+
+def test_callbacks_that_follow_every_epoch_are_told(rows, trainings):
+    seen: list = []
+    grid = {"alpha": [0, 0.1]}
+    StackedSearchCV(autoencoder(), grid, cv=3).set_callbacks(Following(lambda *_: seen.append(1))).fit(rows)
+    assert len(seen) == 4 * (2 * 3 + 1)
+    assert trainings[1] == []
+
+
+def test_the_first_pass_does_not_warn(rows):
+    grid = {"threshold": ["mean+1*std"]}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        StackedSearchCV(DETECTOR, grid, scoring="f1", cv=KFold(3)).fit(rows, np.arange(91) % 2)
+    assert sum("no -1" in str(w.message) for w in caught) == 3 + 1

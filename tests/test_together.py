@@ -124,9 +124,8 @@ def test_an_interruption_leaves_the_best_weights(rows, monkeypatch):
 
     monkeypatch.setattr("skae.training.adamw.AdamW.step", interrupt)
     members = [make(AutoEncoderTransformer, random_state=seed) for seed in range(3)]
-    with pytest.raises(KeyboardInterrupt) as caught:
+    with pytest.raises(KeyboardInterrupt):
         train_together([Fit(member, rows) for member in members])
-    assert "3 autoencoders of a stack are fitted" in caught.value.__notes__[0]
     assert [member.n_iter_ for member in members] == [1, 1, 1]
     assert all(np.isfinite(member.transform(rows)).all() for member in members)
 

@@ -165,10 +165,9 @@ def _train_stack(fits: Sequence[Fit]) -> None:
                 history=history,
                 verbose=bool(first.verbose),
             )
-    except KeyboardInterrupt as error:
+    except KeyboardInterrupt:
         if history.best_epoch:
             hand_out_fitted()
-            error.add_note(f"{len(fits)} autoencoders of a stack are fitted: they have their best weights so far.")
         raise
     hand_out_fitted()
 

@@ -187,10 +187,12 @@ class AutoEncoderOutlierDetector(OutlierMixin, CallbackSupportMixin, BaseEstimat
                     self._set_threshold(errors)  # which may not like them, and leaves the earlier state then
                     self._errors, self._held_out = errors, X_held_out is not None
                     self.autoencoder_, self._measure = autoencoder, measure
-        except BaseException:
+        except BaseException as error:
             if vars(self).get("autoencoder_") is earlier.get("autoencoder_"):
                 self.__dict__.clear()
                 self.__dict__.update(earlier)
+                if isinstance(error, KeyboardInterrupt):
+                    error.add_note(f"The {type(self).__name__} is left as it was.")
             raise
         context.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes=dict)
         return self

@@ -64,6 +64,10 @@ class Members(CallbackSupportMixin, BaseEstimator):
             for autoencoder, index in zip(autoencoders, drawn, strict=True):
                 if not autoencoder.__sklearn_is_fitted__():
                     fit_within(context.subcontext(task_name="fit-member"), self, autoencoder, X[index])
+        except KeyboardInterrupt as error:
+            n_fitted = sum(autoencoder.__sklearn_is_fitted__() for autoencoder in autoencoders)
+            error.add_note(f"Of {self.n_estimators} members {n_fitted} are fitted, the others left out.")
+            raise
         finally:  # an interruption leaves those that it found fitted
             if fitted := [autoencoder for autoencoder in autoencoders if autoencoder.__sklearn_is_fitted__()]:
                 self.autoencoders_ = fitted

@@ -10,14 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+COPY = 1e-9  # squared distance, relative to the squared norm, up to which a row is the other one, rounded
 SAME = 1e-5  # squared distance, relative to the squared norms, below which a product cannot tell rows apart
 
 
 class StoredRows(nn.Module):
     """Rows to find the nearest of.
 
-    A row equal to x is passed over once: it is taken for x itself, so that a row among those stored has the error of
-    one that is not.
+    A row equal to x, but for what float32 rounds, is passed over once: it is taken for x itself, so that a row among
+    those stored has the error of one that is not.
     """
 
     rows: Tensor  # (M, d)
@@ -42,7 +43,8 @@ class StoredRows(nn.Module):
         k = min(k, len(self.rows) - 1)
         found = self.squared_distances(x)[0].topk(min(k + 2, len(self.rows)), largest=False).indices
         exact, order = (x.unsqueeze(1) - self.rows[found]).square().sum(-1).sort(dim=1, stable=True)  # (B, k + 2)
-        kept = (exact[:, :1] == 0).long() + torch.arange(k, device=x.device)
+        copied = exact[:, :1] <= COPY * x.square().sum(1, keepdim=True)
+        kept = copied.long() + torch.arange(k, device=x.device)
         return exact.gather(1, kept).sqrt(), found.gather(1, order).gather(1, kept)
 
     def distances(self, x: Tensor, k: int) -> Tensor:
