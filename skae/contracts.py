@@ -119,7 +119,7 @@ class Objective(Protocol):
     ``step``. Its gradients are divided by ``unit``, the size of the loss, lest Adam's epsilon swallow small ones.
     """
 
-    unit: float
+    unit: float | Tensor  # (K,)
 
     @property
     def network(self) -> Network:

@@ -55,7 +55,7 @@ class StackedSearchCV(GridSearchCV):
     Attributes
     ----------
     cv_results_ : dict of ndarrays
-        As of `GridSearchCV`; a fold's part of ``mean_fit_time`` is the mean over the fits that were trained together.
+        As of `GridSearchCV`; ``mean_fit_time`` has an equal share of the time that all stacks took.
     best_estimator_, best_score_, best_params_, best_index_, scorer_, n_splits_, refit_time_, multimetric_
         As of `GridSearchCV`.
 

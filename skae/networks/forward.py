@@ -19,9 +19,8 @@ if TYPE_CHECKING:
 
 
 class Buffers(NamedTuple):
-    """Where batches of one shape are computed, a tensor a layer."""
+    """Where batches of one shape are computed, a tensor a layer; lists lack the member axis where K is 1."""
 
-    blocks: list[Tensor]  # (K, fan_in + 1, fan_out)
     inputs: list[Tensor]  # (K, B, fan_in + 1), the last column 1
     rows: Tensor  # (K, B, n_in), the first of them without the ones
     pre: list[Tensor]  # (K, B, fan_out), before the activation
@@ -35,19 +34,18 @@ class DensePass:
     Parameters
     ----------
     blocks : sequence of Tensor of shape (K, fan_in + 1, fan_out)
-        Weights and, in the last row, biases of each layer. Those of one member are applied to every batch.
+        Weights and, in the last row, biases of each layer.
     activations : sequence of str
         One a layer.
     before : Affine or None
         What is done to the input.
-    flat : bool
-        Whether buffers, but for rows and output, lack the member axis, of which there is one: products are cheaper
-        then, and rounded otherwise.
     """
 
-    def __init__(self, blocks: Sequence[Tensor], activations: Sequence[str], before: Affine | None, flat: bool):
-        self._blocks, self._before, self._flat = blocks, before, flat
-        self._product = torch.mm if flat else torch.bmm
+    def __init__(self, blocks: Sequence[Tensor], activations: Sequence[str], before: Affine | None):
+        self._before, self._shapes = before, [block.shape[1:] for block in blocks]
+        self._single = len(blocks[0]) == 1
+        self.product = torch.mm if self._single else torch.bmm
+        self._blocks = [self.flat(block) for block in blocks]
         # the output needs no copy where it has no activation
         self._activate = [*[INTO.get(name, _copy) for name in activations[:-1]], INTO.get(activations[-1])]
         self._buffers: dict[torch.Size, Buffers] = {}
@@ -57,7 +55,7 @@ class DensePass:
         at = self._buffers.get(x.shape) or self._make_buffers(x)
         self.normalise(x, at.rows)
         for i, activate in enumerate(self._activate):
-            self._product(at.inputs[i], at.blocks[i], out=at.pre[i])
+            self.product(at.inputs[i], self._blocks[i], out=at.pre[i])
             if activate is not None:
                 activate(at.pre[i], at.post[i])
         return at
@@ -69,17 +67,16 @@ class DensePass:
         return torch.addcmul(self._before.shift, x, self._before.scale, out=out)
 
     def flat(self, tensor: Tensor) -> Tensor:
-        """Return the tensor as buffers have it."""
-        return tensor[0] if self._flat else tensor
+        """Return the tensor without its member axis where there is one member: products are cheaper then."""
+        return tensor[0] if self._single else tensor
 
     def _make_buffers(self, x: Tensor) -> Buffers:
         k, b, _ = x.shape
-        inputs = [x.new_ones(k, b, block.shape[1]) for block in self._blocks]
-        pre = [x.new_empty(k, b, block.shape[2]) for block in self._blocks]
+        inputs = [x.new_ones(k, b, fan_in) for fan_in, _ in self._shapes]
+        pre = [x.new_empty(k, b, fan_out) for _, fan_out in self._shapes]
         post = [y[..., :-1] for y in inputs[1:]]
         post.append(pre[-1] if self._activate[-1] is None else torch.empty_like(pre[-1]))
         self._buffers[x.shape] = Buffers(
-            [self.flat(block.expand(k, -1, -1)) for block in self._blocks],
             [self.flat(y) for y in inputs],
             inputs[0][..., :-1],
             [self.flat(h) for h in pre],

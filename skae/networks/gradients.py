@@ -50,11 +50,10 @@ class DenseGradients:
             layer.weight.data, layer.bias.data = block.detach()[:, :-1], block.detach()[:, -1]
         self._single = len(layers[0].bias) == 1
         blocks = [block.detach() for block in self.parameters]
-        self._forward = DensePass(blocks, activations, encoder.before, flat=self._single)
+        self._forward = DensePass(blocks, activations, encoder.before)
         self._differentiate = [BACKWARD_INTO.get(name) for name in activations]
         self._weights = [self._forward.flat(block[:, :-1].mT) for block in blocks]
         self._gradients = [self._forward.flat(cast(Tensor, block.grad)) for block in self.parameters]
-        self._product = torch.mm if self._single else torch.bmm
         # the output is in the unit that the encoder sees, where it has one: the error is larger by the decoder's scale
         self._normalised = decoder.after is not None
         self._scale = 1.0 if decoder.after is None else self._number(decoder.after.scale)
@@ -72,9 +71,9 @@ class DenseGradients:
             g = back.pre[i]
             if differentiate := self._differentiate[i]:
                 differentiate(g, at.pre[i], at.post[i])
-            self._product(back.inputs[i], g, out=self._gradients[i])
+            self._forward.product(back.inputs[i], g, out=self._gradients[i])
             if i:
-                self._product(g, self._weights[i], out=back.pre[i - 1])
+                self._forward.product(g, self._weights[i], out=back.pre[i - 1])
         return sums.div_(back.n_values)
 
     def _make_backward(self, x: Tensor, inputs: list[Tensor], pre: list[Tensor]) -> Backward:

@@ -29,7 +29,7 @@ class ReconstructionObjective:
         Noise put on the input before it is encoded (Vincent et al. 2008).
     """
 
-    unit = 1.0  # the estimator sets it
+    unit: float | Tensor = 1.0  # the estimator sets it
     _by_hand: Gradients | None = None
     _move: Callable[[Tensor, Tensor], Tensor] | None = None
 

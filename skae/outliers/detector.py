@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -28,10 +27,9 @@ from skae.outliers.cache import train
 from skae.outliers.ensemble import ErrorEnsemble
 from skae.outliers.errors import MEASURES, make_measure
 from skae.outliers.members import Members
-from skae.outliers.threshold import parse_rule
+from skae.outliers.threshold import threshold_rule
 from skae.random import derived_seeds, entropy_from
 
-AUTO_RULES = {True: "mean+3*std", False: "median+5*mad"}  # by novelty
 HOLD_OUT = 1  # key of its random numbers beside the autoencoder's own
 
 
@@ -166,7 +164,7 @@ class AutoEncoderOutlierDetector(OutlierMixin, CallbackSupportMixin, BaseEstimat
             If training diverges. Like a KeyboardInterrupt, it leaves a detector over the best weights so far, or
             the earlier state if no epoch was finished.
         """
-        self._threshold_rule()  # raises before any training
+        threshold_rule(self.threshold, self.contamination, self.novelty)  # raises before any training
         autoencoder = self._unfitted_autoencoder()
         context = self._init_callback_context(max_subtasks=1)
         earlier = dict(vars(self))
@@ -383,22 +381,6 @@ class AutoEncoderOutlierDetector(OutlierMixin, CallbackSupportMixin, BaseEstimat
         order = np.random.default_rng(seed).permutation(len(X))
         return X[order[n_held_out:]], X[order[:n_held_out]]
 
-    def _threshold_rule(self) -> Callable[[np.ndarray], float]:
-        """Return the function from training errors to the threshold."""
-        contamination = self.contamination
-        if not isinstance(contamination, str):
-            if self.threshold != "auto":
-                raise ValueError(
-                    f"threshold={self.threshold!r} and contamination={contamination!r} both set the threshold: "
-                    "leave one of them at 'auto'."
-                )
-            # the quantile of the scores, as IsolationForest takes it; minus turns scores into errors
-            return lambda errors: -float(np.percentile(-errors, 100 * contamination))
-        if isinstance(self.threshold, str):
-            return parse_rule(AUTO_RULES[self.novelty] if self.threshold == "auto" else self.threshold)
-        threshold = float(self.threshold)
-        return lambda errors: threshold
-
     def _unfitted_autoencoder(self) -> Any:
         autoencoder: Any
         # the integer 1 is one row
@@ -442,5 +424,5 @@ class AutoEncoderOutlierDetector(OutlierMixin, CallbackSupportMixin, BaseEstimat
         return X[~outlier] if outlier.any() else X
 
     def _set_threshold(self, errors: np.ndarray) -> None:
-        self.threshold_ = self._threshold_rule()(errors)
+        self.threshold_ = threshold_rule(self.threshold, self.contamination, self.novelty)(errors)
         self.offset_ = -self.threshold_

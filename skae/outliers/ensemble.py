@@ -16,6 +16,7 @@ from torch import Tensor
 from skae.device import device_for_scoring, resolve_device, to_cpu
 from skae.estimators import DenoisingAutoEncoder
 from skae.inference import apply_in_blocks
+from skae.outliers.errors import CHUNK_ROWS
 from skae.outliers.fitting import fit_within
 from skae.outliers.stored import StoredRows, StoredSamples
 from skae.random import derived_seeds, entropy_from
@@ -25,7 +26,6 @@ N_NEIGHBORS = 5
 MAX_ROWS = 5000  # stored to compare with; scoring costs as many distances a row
 N_STEPS, BATCH_SIZE, ROWS_AN_EPOCH = 400, 128, 2048  # of the denoising network
 OUTLYING = 3.0  # deviations above the median at which rows are left out
-CHUNK_ROWS = 8192  # scaled at a time
 CLIP = 1e6  # of scaled values: float32 holds their squares
 SMALLEST = 1e-4  # distance whose logarithm stands for that of 0
 SMALLEST_SPREAD = 0.02  # of logarithms: distances among two rows, or in a thousand dimensions, hardly differ

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-CHUNK_ROWS = 8192  # of X that are copied at a time
+CHUNK_ROWS = 8192  # of X that are copied or scaled at a time
 RIDGE = 0.1  # of the mean variance of the residuals, added to each
 
 

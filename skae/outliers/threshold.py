@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.stats import median_abs_deviation
 
+AUTO_RULES = {True: "mean+3*std", False: "median+5*mad"}  # by novelty
 _STATISTICS: dict[str, Callable[[np.ndarray], float]] = {
     "mean": np.mean,
     "median": np.median,
@@ -58,3 +59,19 @@ def parse_rule(rule: str) -> Callable[[np.ndarray], float]:
     k = float(match["sign"] + (match["k"] or "1"))
     origin, spread = _STATISTICS[match["origin"]], _STATISTICS[match["spread"]]
     return lambda errors: float(origin(errors) + k * spread(errors))
+
+
+def threshold_rule(threshold: float | str, contamination: float | str, novelty: bool) -> Callable[[np.ndarray], float]:
+    """Return the function from training errors to the threshold that a detector's parameters stand for."""
+    if not isinstance(contamination, str):
+        if threshold != "auto":
+            raise ValueError(
+                f"threshold={threshold!r} and contamination={contamination!r} both set the threshold: leave one of "
+                "them at 'auto'."
+            )
+        # the quantile of the scores, as IsolationForest takes it; minus turns scores into errors
+        return lambda errors: -float(np.percentile(-errors, 100 * contamination))
+    if isinstance(threshold, str):
+        return parse_rule(AUTO_RULES[novelty] if threshold == "auto" else threshold)
+    number = float(threshold)
+    return lambda errors: number
