@@ -45,7 +45,7 @@ NOTES = {
     ROW: "decision_function of skae's and PyOD's detectors, MLPRegressor.predict, IsolationForest.score_samples",
     SMALL: "a tenth of the rows are outliers, unlabelled; another draw of rows each repeat",
     MEMBERS: "thirty epochs; a detector's n_estimators=32 against a loop over skae's own fits, and over tight torch's",
-    SEARCH: "thirty epochs; StackedSearchCV against GridSearchCV of the same skae estimator",
+    SEARCH: "thirty epochs; BatchedGridSearchCV against GridSearchCV of the same skae estimator",
 }
 TOLERANCE = 0.05  # of the losses
 
@@ -135,9 +135,9 @@ class Skae:
 
     @staticmethod
     def search(X):
-        from skae.model_selection import StackedSearchCV
+        from skae.model_selection import BatchedGridSearchCV
 
-        return StackedSearchCV(small(), GRID, cv=4, refit=False).fit(X).cv_results_["mean_test_score"]
+        return BatchedGridSearchCV(small(), GRID, cv=4, refit=False).fit(X).cv_results_["mean_test_score"]
 
     @staticmethod
     def outlier_scores(X, seed):

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skae.contracts import Corruption
+from skae.interfaces import Corruption
 from skae.random import RandomStreams
 
 

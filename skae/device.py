@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import copy
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -49,30 +46,6 @@ def device_for_scoring(device: str) -> torch.device:
         return resolve_device(device)
     except ValueError:
         return torch.device("cpu")
-
-
-_threads_lock = threading.Lock()
-_threads_before: list[int] = []  # numbers of threads of all that are within `one_thread`
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Let torch compute in the calling thread alone, and put its number of threads back.
-
-    The number is each thread's own, but a new thread takes the number that any thread has set last.
-    """
-    before = torch.get_num_threads()
-    with _threads_lock:
-        if before == 1 and _threads_before:  # taken from another thread that is within this function
-            before = _threads_before[0]
-        _threads_before.append(before)
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        with _threads_lock:
-            _threads_before.remove(before)
-            torch.set_num_threads(before)
 
 
 def free_memory(device: torch.device) -> float:

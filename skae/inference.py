@@ -2,72 +2,100 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
-from contextlib import nullcontext
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from skae.device import one_thread
+from skae._compat import limit_to_one_thread
+from skae.interfaces import Network
+
+N = TypeVar("N", bound=Network)
 
 # Every block has this many rows, the last one padded. BLAS rounds a row differently in products of different
-# sizes, so only blocks of one size give a row the same result alone and among others. On a CPU a block of 256 rows
-# stays in the cache.
+# sizes; in blocks of one size a row alone and among others agree as closely as the processor lets them. On a CPU a
+# block of 256 rows stays in the cache.
 BLOCK_ROWS = {"cpu": 256, "cuda": 8192, "mps": 8192}
-STACKED_ROWS = 128  # in blocks of a stack, so that a single row costs little
-STACKED_VALUES = 2**19  # in blocks that are computed at a time, 2 MB
+BATCHED_ROWS = 128  # in blocks of a batch, so that a single row costs little
+BATCHED_VALUES = 2**19  # in blocks that are computed at a time, 2 MB
 
 
-@torch.inference_mode()
-def apply_in_blocks(
-    function: Callable[[Tensor], Tensor],
-    X: np.ndarray,
-    device: torch.device,
-    dtype: np.dtype,
-    stacked: bool = False,
+def apply_network(
+    network: N, function: Callable[[N, Tensor], Tensor], X: np.ndarray, device: torch.device, dtype: np.dtype
 ) -> np.ndarray:
-    """Apply ``function`` to the rows of X.
+    """Apply a function of the network to the rows of X.
+
+    Rows whose result is not finite, as their float32 products or squares overflow, are computed in float64.
 
     Parameters
     ----------
+    network : Network
+        The network, on the device.
     function : callable
-        Maps a float32 batch (1, B, n_in) on the device to (1, B) or (1, B, n_out).
+        Maps the network and a batch (1, B, n_in) on the device to (1, B) or (1, B, n_out); where the network
+        ``broadcasts``, also (S, B, n_in) to (S, B) or (S, B, n_out).
     X : ndarray of shape (n, n_in)
         Rows, of any float type; never copied as a whole.
     device : torch.device
-        Where ``function`` computes.
+        Where to compute.
     dtype : dtype
         Of the result.
-    stacked : bool, default=False
-        Whether ``function`` also maps (S, B, n_in) to (S, B) or (S, B, n_out). Then S blocks, as long as there are so
-        many, are computed at a time on a CPU, in which torch's threads take one each; a product of small matrices
-        cannot be shared among them.
 
     Returns
     -------
     result : ndarray of shape (n,) or (n, n_out)
     """
-    stacked = stacked and device.type == "cpu"
-    n, size = len(X), STACKED_ROWS if stacked else BLOCK_ROWS[device.type]
-    n_stack = min(32, max(4, STACKED_VALUES // (size * X.shape[1]))) if stacked else 1
-    in_stacks = n // (n_stack * size) * n_stack * size  # rows
+    with np.errstate(over="ignore", invalid="ignore"):
+        result = apply_in_blocks(lambda x: function(network, x), X, device, dtype, network.broadcasts)
+        if np.isfinite(result.sum()):
+            return result
+        overflown = ~np.isfinite(result).reshape(len(X), -1).all(1)
+        if overflown.any():
+            in_float64 = copy.deepcopy(network).cpu().double()
+            rows = torch.from_numpy(X[overflown].astype(np.float64))
+            with torch.inference_mode():
+                result[overflown] = function(in_float64, rows.unsqueeze(0)).squeeze(0).numpy()
+    return result
+
+
+@torch.inference_mode()
+def apply_in_blocks(
+    function: Callable[[Tensor], Tensor], X: np.ndarray, device: torch.device, dtype: np.dtype, broadcasts: bool = False
+) -> np.ndarray:
+    """Apply a function block by block.
+
+    Where it ``broadcasts``, many blocks are computed at a time on a CPU, as long as there are so many: torch's threads
+    take one each, and cannot share a product of small matrices.
+    """
+    batched = broadcasts and device.type == "cpu"
+    n, size = len(X), BATCHED_ROWS if batched else BLOCK_ROWS[device.type]
+    n_blocks = min(32, max(4, BATCHED_VALUES // (size * X.shape[1]))) if batched else 1
+    in_batches = n // (n_blocks * size) * n_blocks * size  # rows
     result: np.ndarray | None = None
-    for start, stop, n_blocks in ((0, in_stacks, n_stack), (in_stacks, n, 1)):
-        if start == stop:
-            continue
+
+    def apply(start: int, stop: int, n_blocks: int) -> None:
+        nonlocal result
         blocks = torch.zeros(n_blocks, size, X.shape[1], dtype=torch.float32, device="cpu")
         rows = blocks.flatten(0, 1).numpy()
-        # products of a single block are not to be shared either: they would be rounded differently
-        alone = one_thread() if stacked and n_blocks == 1 else nullcontext()
-        with torch.autocast(device.type, enabled=False), alone:
-            for a in range(start, stop, len(rows)):
-                b = min(a + len(rows), stop)
-                _copy_into(rows[: b - a], X[a:b])
-                out = function(blocks.to(device)).flatten(0, 1)[: b - a].cpu().numpy()
-                if result is None:
-                    result = np.empty((n, *out.shape[1:]), dtype)
-                result[a:b] = out
+        for a in range(start, stop, len(rows)):
+            b = min(a + len(rows), stop)
+            _copy_into(rows[: b - a], X[a:b])
+            out = function(blocks.to(device)).flatten(0, 1)[: b - a].cpu().numpy()
+            if result is None:
+                result = np.empty((n, *out.shape[1:]), dtype)
+            result[a:b] = out
+
+    with torch.autocast(device.type, enabled=False):
+        if in_batches:
+            apply(0, in_batches, n_blocks)
+        if in_batches < n:
+            if batched:  # products of a single block are not shared either: they would be rounded differently
+                limit_to_one_thread(apply, in_batches, n, 1)
+            else:
+                apply(in_batches, n, 1)
     assert result is not None  # X has at least one row
     return result
 

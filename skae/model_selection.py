@@ -1,37 +1,42 @@
-"""Search for hyper-parameters, the autoencoders of a search trained as one."""
+"""Search for hyper-parameters, the autoencoders of a search trained at once."""
 
 from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any, ClassVar
 
+import joblib
 import numpy as np
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, ParameterGrid
+from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
-from sklearn.utils.metaestimators import _safe_split, available_if
+from sklearn.utils.metaestimators import available_if
 
-from skae.estimators.together import Postponed, Postponement
+from skae._compat import safe_split
+from skae.estimators.batched_training import TrainedModels, same_rows
+from skae.estimators.fit_key import fit_key
 
 
-class StackedSearchCV(GridSearchCV):
-    """Exhaustive search like `sklearn.model_selection.GridSearchCV`, which trains many small networks as one stack.
+class BatchedGridSearchCV(GridSearchCV):
+    """Exhaustive search like `sklearn.model_selection.GridSearchCV`, which trains many small networks at once.
 
-    Folds of one size are trained together, for all candidates whose networks have one shape: candidates that differ in
-    ``learning_rate_init``, ``alpha``, ``random_state`` or in what is not the autoencoder's (a detector's
-    ``threshold``) share a stack; others have stacks of their own, in which their folds train. The same weights come out
-    as from training one by one, but for rounding. Where ``cv`` does not divide the rows, folds have two sizes and need
-    two stacks.
+    Folds of one size are trained as one batch of networks, for all candidates whose networks have one shape: candidates
+    that differ in ``learning_rate_init``, ``alpha``, ``random_state`` or in what is not the autoencoder's (a detector's
+    ``threshold``) share a batch. Others have batches of their own, in which their folds train. The weights are the
+    same as from training one by one, but for rounding. Where ``cv`` does not divide the rows, folds have two sizes and
+    need two batches.
 
-    The estimator may be an autoencoder, an `AutoEncoderOutlierDetector` of one, or a pipeline with either: its earlier
-    steps are fitted twice, to find out what the autoencoder is trained on. Autoencoders that cannot be stacked are
-    trained one by one, as `GridSearchCV` would: the convolutional, recurrent, stacked, conditional and adversarial
-    ones, networks of one's own or with batch normalisation, and fits with early stopping, an adaptive learning rate, a
-    clean ``y``, a ``RandomState`` or callbacks of its own. Of the search's callbacks, those that follow every epoch
-    however deep, like `skae.callbacks.TensorBoardLogger`, let all be trained one by one; a `ProgressBar` sees
-    the fits of a stack, not their epochs. There is no ``n_jobs``: one process trains a stack.
+    The estimator may be an autoencoder, an `AutoEncoderOutlierDetector` of one, or a pipeline with either at its end,
+    whose earlier steps are fitted once for each candidate and fold. These autoencoders are trained one by one, as
+    `GridSearchCV` would: the convolutional, recurrent, stacked, conditional and adversarial ones, networks of one's own
+    or with batch normalisation, and fits with early stopping, an adaptive learning rate, a clean ``y``, a
+    ``RandomState`` or callbacks of their own. With a callback on the search that follows every epoch, like
+    `skae.callbacks.TensorBoardLogger`, all are trained one by one; a `ProgressBar` shows the fits of a batch, not their
+    epochs. There is no ``n_jobs``: one process trains a batch.
 
     Parameters
     ----------
@@ -55,7 +60,7 @@ class StackedSearchCV(GridSearchCV):
     Attributes
     ----------
     cv_results_ : dict of ndarrays
-        As of `GridSearchCV`; ``mean_fit_time`` has an equal share of the time that all stacks took.
+        As of `GridSearchCV`; ``mean_fit_time`` has an equal share of the time that all batches took.
     best_estimator_, best_score_, best_params_, best_index_, scorer_, n_splits_, refit_time_, multimetric_
         As of `GridSearchCV`.
 
@@ -67,10 +72,10 @@ class StackedSearchCV(GridSearchCV):
     --------
     >>> from sklearn.datasets import load_iris
     >>> from skae import AutoEncoderTransformer
-    >>> from skae.model_selection import StackedSearchCV
+    >>> from skae.model_selection import BatchedGridSearchCV
     >>> X, _ = load_iris(return_X_y=True)
     >>> autoencoder = AutoEncoderTransformer(2, hidden_layer_sizes=(16,), max_iter=20, random_state=0)
-    >>> search = StackedSearchCV(autoencoder, {"learning_rate_init": [1e-5, 1e-2]}, cv=3).fit(X)
+    >>> search = BatchedGridSearchCV(autoencoder, {"learning_rate_init": [1e-5, 1e-2]}, cv=3).fit(X)
     >>> search.best_params_
     {'learning_rate_init': 0.01}
     """
@@ -102,6 +107,7 @@ class StackedSearchCV(GridSearchCV):
             verbose=verbose,
             error_score=error_score,
             return_train_score=return_train_score,
+            n_jobs=1,  # also where joblib's `parallel_config` asks for more: the networks are in this process
         )
 
     @available_if(lambda self: hasattr(self.estimator, "transform"))
@@ -128,19 +134,23 @@ class StackedSearchCV(GridSearchCV):
         return tags
 
     def _run_search(self, evaluate_candidates, *, callback_ctx):
-        # callbacks that follow every fit to its epochs, however deep it lies, see none in a stack
+        # callbacks that follow every fit to its epochs, however deep it lies, see none in a batch
         if any(getattr(c, "max_propagation_depth", 0) is None for c in getattr(self, "_skl_callbacks", ())):
             super()._run_search(evaluate_candidates, callback_ctx=callback_ctx)
             return
-        candidates = list(ParameterGrid(self.param_grid))
+        splits = TrainedSplits(self._checked_cv_orig, self.estimator, list(ParameterGrid(self.param_grid)))
+        n_fits = len(splits.candidates) * self.n_splits_
         task = callback_ctx.subcontext(
-            task_name="search", max_subtasks=len(candidates) * self.n_splits_, sequential_subtasks=False
+            task_name="search", max_subtasks=n_fits, sequential_subtasks=False
         ).call_on_fit_task_begin(estimator=self)
-        splits = TrainedSplits(self._checked_cv_orig, self.estimator, candidates)
-        with splits.postponement.active():
-            results = evaluate_candidates(candidates, cv=splits, callback_ctx=task)
+        with splits.models.active():
+            results = evaluate_candidates(splits.candidates, cv=splits, callback_ctx=task)
         task.call_on_fit_task_end(estimator=self)
-        results["mean_fit_time"] += splits.seconds / (len(candidates) * self.n_splits_)
+        results["mean_fit_time"] += splits.seconds / n_fits
+        if splits.steps is not None:
+            results.pop("param_memory")
+            for parameters in results["params"]:
+                del parameters["memory"]
 
 
 class TrainedSplits:
@@ -151,15 +161,20 @@ class TrainedSplits:
     cv : cross-validation generator
         Makes the splits.
     estimator : estimator
-        Of the search.
+        Of the search: an autoencoder, a detector or a pipeline with either at its end. Of others nothing is trained.
     candidates : list of dict
-        Its parameters.
+        Its parameters. Those of a pipeline without a ``memory`` get one, in which its earlier steps are found fitted.
     """
 
     def __init__(self, cv: Any, estimator: Any, candidates: list[dict]):
-        self._cv, self._estimator, self._candidates = cv, estimator, candidates
-        self.postponement = Postponement()
+        self._cv, self._estimator, self.candidates = cv, estimator, candidates
+        self.models = TrainedModels()
+        self.steps: FittedSteps | None = None
         self.seconds = 0.0  # that the training took
+        has_memory = any("memory" in candidate for candidate in candidates)
+        if isinstance(estimator, Pipeline) and estimator.memory is None and not has_memory:
+            self.steps = FittedSteps()
+            self.candidates = [{**candidate, "memory": self.steps} for candidate in candidates]
 
     def split(self, X, y=None, **params) -> Iterator[tuple]:
         """Train, and give out the splits."""
@@ -167,19 +182,54 @@ class TrainedSplits:
         splits = list(self._cv.split(X, y, **params))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the search will warn
-            for parameters in self._candidates:
-                self._write_down(parameters, splits, X, y)
-        self.postponement.train()
+            for train, _ in splits:
+                rows = safe_split(self._estimator, X, y, train)
+                for parameters in self.candidates:
+                    with suppress(Exception):  # the search will raise it
+                        self._plan(clone(self._estimator).set_params(**clone(parameters, safe=False)), *rows)
+        self.models.train()
         self.seconds = time.perf_counter() - start
         return iter(splits)
 
-    def _write_down(self, parameters: dict, splits: list, X, y) -> None:
-        for train, _ in splits:
-            try:
-                estimator = clone(self._estimator).set_params(**clone(parameters, safe=False))
-                estimator.fit(*_safe_split(estimator, X, y, train))
-            except Postponed:
-                continue
-            except Exception:  # the search will raise it
+    def _plan(self, estimator: Any, X, y) -> None:
+        """Add what an estimator will train to the models."""
+        if isinstance(estimator, Pipeline):
+            *steps, (name, last) = estimator.steps
+            if not hasattr(last, "_plan_training") or estimator.transform_input is not None:
                 return
-            return  # there is no autoencoder in it
+            earlier = Pipeline([*steps, (name, "passthrough")], memory=estimator.memory)
+            X, estimator = earlier.fit_transform(X, y), last
+        if hasattr(estimator, "_plan_training"):
+            plan = estimator._plan_training(X, y)
+            if plan is not None:
+                self.models.add(plan)
+
+
+class FittedSteps:
+    """Fitted steps of a search's pipelines, in the place of their ``memory``: a step is fitted once on equal rows."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, list[tuple]] = {}
+
+    def cache(self, fit_transform: Callable) -> Callable:
+        """Return a function that calls a pipeline's own, or finds what it has returned before."""
+
+        def find(transformer, X, y=None, **settings):
+            known = self._known.setdefault(f"{fit_key(transformer, by_identity=True)} {joblib.hash(settings)}", [])
+            for _, its_X, its_y, outcome in known:
+                if _are_equal(its_X, X) and _are_equal(its_y, y):
+                    return outcome
+            outcome = fit_transform(transformer, X, y, **settings)
+            known.append((transformer, X, y, outcome))  # the transformer holds what the key identifies
+            return outcome
+
+        return find
+
+    def __sklearn_clone__(self) -> FittedSteps:
+        return self
+
+
+def _are_equal(a: Any, b: Any) -> bool:
+    if a is b or type(a) is not type(b):
+        return a is b
+    return same_rows(a, b) if isinstance(a, np.ndarray) else joblib.hash(a) == joblib.hash(b)

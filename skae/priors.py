@@ -12,10 +12,10 @@ from numbers import Integral
 
 import numpy as np
 import torch
-from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 from torch import Tensor
 
-from skae.random import RandomStreams, derived_seeds, entropy_from
+from skae._compat import Interval, validate_parameter_constraints
+from skae.random import RandomStreams, derived_seeds, seed_from
 
 Prior = Callable[[int, int, torch.Generator], Tensor]
 
@@ -105,6 +105,6 @@ def draw_codes(prior: Prior, n_samples: int, n_components: int, random_state) ->
     """
     constraints = {"n_samples": [Interval(Integral, 1, None, closed="left")]}
     validate_parameter_constraints(constraints, {"n_samples": n_samples}, caller_name="sample")
-    random = RandomStreams(derived_seeds(entropy_from(random_state), SAMPLING), "cpu")
+    random = RandomStreams(derived_seeds(seed_from(random_state), SAMPLING), "cpu")
     with torch.inference_mode(False), torch.device("cpu"):
         return draw(prior, n_samples, n_components, random)[0].numpy()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,11 +11,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_TORCH_RANDOM = threading.RLock()
+_torch_random = threading.RLock()
+
+
+def _renew_lock() -> None:
+    global _torch_random
+    _torch_random = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):  # another thread may hold the lock, and there is none in the child to release it
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 class RandomStreams:
-    """One stream of random numbers a member, so that a member draws the same alone and in a stack.
+    """One stream of random numbers a member, so that a member draws the same whether or not others are batched with it.
 
     Parameters
     ----------
@@ -54,7 +64,7 @@ class RandomStreams:
         return self._draw(lambda size, **kwargs: torch.randperm(n, **kwargs), ())
 
 
-def entropy_from(random_state: int | np.random.RandomState | None) -> int:
+def seed_from(random_state: int | np.random.RandomState | None) -> int:
     """Return the number from which every stream of a fit is derived.
 
     ``None`` asks the operating system: NumPy's global generator, which scikit-learn would use, stays untouched.
@@ -66,9 +76,9 @@ def entropy_from(random_state: int | np.random.RandomState | None) -> int:
     return int(random_state)
 
 
-def derived_seeds(entropy: int, *key: int, n_members: int = 1) -> list[int]:
+def derived_seeds(seed: int, *key: int, n_members: int = 1) -> list[int]:
     """Return seeds for one purpose (``key``) of a fit, independent of those for any other key."""
-    sequences = np.random.SeedSequence(entropy, spawn_key=key).spawn(n_members)
+    sequences = np.random.SeedSequence(seed, spawn_key=key).spawn(n_members)
     return [int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1)) for sequence in sequences]
 
 
@@ -79,7 +89,7 @@ def isolated_torch_random(seed: int, device: torch.device | str = "cpu") -> Iter
     They belong to the process: threads that need them wait for each other.
     """
     device = torch.device(device)
-    with _TORCH_RANDOM, torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    with _torch_random, torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.default_generator.manual_seed(seed)
         if device.type == "cuda":
             with torch.cuda.device(device):

@@ -12,7 +12,7 @@ from skae import (
     StackedAutoEncoderClassifier,
     VariationalAutoEncoder,
 )
-from skae.model_selection import StackedSearchCV
+from skae.model_selection import BatchedGridSearchCV
 from skae.networks import DenseNetwork
 
 SMALL = {"hidden_layer_sizes": (8,), "max_iter": 20}
@@ -42,6 +42,6 @@ DETECTORS = [
     *[AutoEncoderOutlierDetector(type(a)(1, **SMALL)) for a in AUTOENCODERS[::2]],
 ]
 
-SEARCHES = [StackedSearchCV(AutoEncoderTransformer(2, random_state=0, **SMALL), {"alpha": [0.0, 0.1]}, cv=2)]
+SEARCHES = [BatchedGridSearchCV(AutoEncoderTransformer(2, random_state=0, **SMALL), {"alpha": [0.0, 0.1]}, cv=2)]
 
 ESTIMATORS = AUTOENCODERS + CLASSIFIERS + DETECTORS + SEARCHES

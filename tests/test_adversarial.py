@@ -13,8 +13,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from skae import AutoEncoderTransformer
-from skae.contracts import Batch, RowSummary
 from skae.estimators.adversarial import AdversarialAutoEncoder
+from skae.interfaces import Batch, RowSummary
 from skae.networks import ConvNetwork, DenseNetwork, LSTMNetwork
 from skae.objectives import LOSSES
 from skae.objectives.adversarial import AdversarialNetwork, AdversarialObjective

@@ -14,8 +14,8 @@ from sklearn.pipeline import make_pipeline
 from torch import nn
 from torch.distributions import Normal, kl_divergence
 
-from skae.contracts import Batch, RowSummary
 from skae.estimators.conditional import ConditionalVariationalAutoEncoder
+from skae.interfaces import Batch, RowSummary
 from skae.networks import ConvNetwork, DenseNetwork, LSTMNetwork
 from skae.objectives.conditional import ConditionalNetwork, ConditionalObjective
 from skae.objectives.variational import Likelihood, normal_draws

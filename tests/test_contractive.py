@@ -4,8 +4,8 @@ import torch
 from torch import nn
 
 from skae import AutoEncoderTransformer
-from skae.contracts import Batch, RowSummary
 from skae.estimators.contractive import ContractiveAutoEncoder
+from skae.interfaces import Batch, RowSummary
 from skae.networks import DenseNetwork, ModuleNetwork
 from skae.objectives import LOSSES
 from skae.objectives.contractive import ContractiveObjective, encode_and_estimate, squared_jacobian_norm

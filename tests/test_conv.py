@@ -10,7 +10,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.utils.estimator_checks import check_estimator
 
 from skae import AutoEncoderOutlierDetector, AutoEncoderTransformer, DenoisingAutoEncoder
-from skae.contracts import RowSummary
+from skae.interfaces import RowSummary
 from skae.networks import ConvNetwork, DenseNetwork
 from skae.random import RandomStreams
 

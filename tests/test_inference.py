@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skae import AutoEncoderTransformer
-from skae.contracts import RowSummary
 from skae.inference import BLOCK_ROWS, apply_in_blocks
+from skae.interfaces import RowSummary
 from skae.networks import DenseNetwork
 from skae.networks.activations import ACTIVATIONS
 from skae.random import RandomStreams

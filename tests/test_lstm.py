@@ -9,7 +9,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils.estimator_checks import check_estimator
 
 from skae import AutoEncoderOutlierDetector, AutoEncoderTransformer, DenoisingAutoEncoder
-from skae.contracts import RowSummary
+from skae.interfaces import RowSummary
 from skae.networks import LSTMNetwork
 from skae.random import RandomStreams
 

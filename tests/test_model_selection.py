@@ -17,8 +17,8 @@ from skae import (
     ContractiveAutoEncoder,
     DenoisingAutoEncoder,
 )
-from skae.estimators import together
-from skae.model_selection import StackedSearchCV
+from skae.estimators import batched_training
+from skae.model_selection import BatchedGridSearchCV
 from skae.networks import DenseNetwork
 
 SIZES = {"hidden_layer_sizes": (8,), "max_iter": 4, "random_state": 0, "device": "cpu"}
@@ -34,9 +34,9 @@ def rows():
 def trainings(monkeypatch):
     """Count the networks trained alone, and the sizes of stacks."""
     alone, stacks = [], []
-    train, train_stack = skae.estimators.base.train, together._train_stack
+    train, train_stack = skae.estimators.base.train, batched_training._train_batch
     monkeypatch.setattr(skae.estimators.base, "train", lambda *a, **k: (alone.append(1), train(*a, **k)))
-    monkeypatch.setattr(together, "_train_stack", lambda fits: (stacks.append(len(fits)), train_stack(fits)))
+    monkeypatch.setattr(batched_training, "_train_batch", lambda fits: (stacks.append(len(fits)), train_stack(fits)))
     return alone, stacks
 
 
@@ -74,7 +74,7 @@ DETECTOR = AutoEncoderOutlierDetector(autoencoder(), novelty=True)
     ids=["rates", "seeds", "shapes", "noise", "pipeline"],
 )
 def test_it_answers_like_grid_search(estimator, grid, stacks, rows, trainings):
-    search = StackedSearchCV(estimator, grid, return_train_score=True).fit(rows)
+    search = BatchedGridSearchCV(estimator, grid, return_train_score=True).fit(rows)
     assert sorted(trainings[1]) == stacks
     assert len(trainings[0]) == 1, "only the best one, on all rows, is trained alone"
     assert_same_results(search, GridSearchCV(estimator, grid, return_train_score=True).fit(rows))
@@ -85,21 +85,21 @@ def test_it_answers_like_grid_search(estimator, grid, stacks, rows, trainings):
 def test_detectors_of_one_autoencoder_share_a_training(rows, trainings):
     y = np.where(np.arange(91) % 9, 1, -1)
     grid = {"threshold": ["mean+1*std", "mean+3*std"], "autoencoder__learning_rate_init": [1e-5, 1e-2]}
-    search = StackedSearchCV(DETECTOR, grid, scoring="f1", cv=KFold(3)).fit(rows, y)
+    search = BatchedGridSearchCV(DETECTOR, grid, scoring="f1", cv=KFold(3)).fit(rows, y)
     assert sum(trainings[1]) == 2 * 3
     assert_same_results(search, GridSearchCV(DETECTOR, grid, scoring="f1", cv=KFold(3)).fit(rows, y))
 
 
 def test_random_splits_are_drawn_once(rows):
     splits = KFold(3, shuffle=True, random_state=np.random.RandomState(0))
-    search = StackedSearchCV(autoencoder(), {"alpha": [0, 0.1]}, cv=splits).fit(rows)
+    search = BatchedGridSearchCV(autoencoder(), {"alpha": [0, 0.1]}, cv=splits).fit(rows)
     again = KFold(3, shuffle=True, random_state=np.random.RandomState(0))
     assert_same_results(search, GridSearchCV(autoencoder(), {"alpha": [0, 0.1]}, cv=again).fit(rows))
 
 
 def test_what_cannot_be_stacked_is_trained_alone(rows, trainings):
     estimator = autoencoder().set_params(early_stopping=True, validation_fraction=0.2)
-    search = StackedSearchCV(estimator, {"alpha": [0, 0.1]}, cv=3).fit(rows)
+    search = BatchedGridSearchCV(estimator, {"alpha": [0, 0.1]}, cv=3).fit(rows)
     assert trainings[1] == []
     assert len(trainings[0]) == 2 * 3 + 1
     assert_same_results(search, GridSearchCV(estimator, {"alpha": [0, 0.1]}, cv=3).fit(rows))
@@ -111,19 +111,19 @@ def test_what_cannot_be_stacked_is_trained_alone(rows, trainings):
 def test_a_candidate_that_diverges_fails_alone(rows):
     estimator = autoencoder().set_params(activation="identity")
     grid = {"learning_rate_init": [1e-3, 1e30]}
-    search = StackedSearchCV(estimator, grid, cv=3).fit(rows)
+    search = BatchedGridSearchCV(estimator, grid, cv=3).fit(rows)
     assert np.isnan(search.cv_results_["mean_test_score"]).tolist() == [False, True]
     with pytest.raises(FloatingPointError, match="learning_rate_init"):
-        StackedSearchCV(estimator, grid, cv=3, error_score="raise").fit(rows)
+        BatchedGridSearchCV(estimator, grid, cv=3, error_score="raise").fit(rows)
 
 
 def test_wrong_parameters_are_named(rows):
     with pytest.raises(ValueError, match="'max_iter' parameter"):
-        StackedSearchCV(autoencoder(), {"max_iter": [0]}, cv=3, error_score="raise").fit(rows)
+        BatchedGridSearchCV(autoencoder(), {"max_iter": [0]}, cv=3, error_score="raise").fit(rows)
 
 
 def test_it_is_cloned_and_leaves_its_estimator_unfitted(rows):
-    search = StackedSearchCV(autoencoder(), {"alpha": [0]}, cv=3)
+    search = BatchedGridSearchCV(autoencoder(), {"alpha": [0]}, cv=3)
     clone(search).fit(rows)
     search.fit(rows)
     assert not search.estimator.__sklearn_is_fitted__()
@@ -131,27 +131,27 @@ def test_it_is_cloned_and_leaves_its_estimator_unfitted(rows):
 
 
 def test_fits_after_a_search_are_ordinary(rows):
-    StackedSearchCV(autoencoder(), {"alpha": [0]}, cv=3).fit(rows)
+    BatchedGridSearchCV(autoencoder(), {"alpha": [0]}, cv=3).fit(rows)
     assert autoencoder().fit(rows).n_iter_ == 4
 
 
 def test_members_of_a_detector_are_trained_once(rows, trainings):
     detector = AutoEncoderOutlierDetector(autoencoder(), n_estimators=3, max_samples=20)
     grid = {"threshold": ["mean+1*std", "mean+3*std"]}
-    search = StackedSearchCV(detector, grid, scoring=lambda d, X: d.decision_function(X).mean(), cv=3).fit(rows)
+    search = BatchedGridSearchCV(detector, grid, scoring=lambda d, X: d.decision_function(X).mean(), cv=3).fit(rows)
     assert trainings == ([], [3] * (2 * 3 + 1))
     assert search.best_params_ == {"threshold": "mean+3*std"}
 
 
 def test_autoencoders_that_learn_from_labels_are_trained_once(rows, trainings):
     estimator = ConditionalVariationalAutoEncoder(1, hidden_layer_sizes=(4,), max_iter=1, device="cpu")
-    StackedSearchCV(estimator, {"beta": [0.5, 1.0]}, cv=3).fit(rows, np.arange(91) % 2)
+    BatchedGridSearchCV(estimator, {"beta": [0.5, 1.0]}, cv=3).fit(rows, np.arange(91) % 2)
     assert (len(trainings[0]), trainings[1]) == (2 * 3 + 1, [])
 
 
 def test_without_an_autoencoder_it_is_a_grid_search(rows):
     grid = {"n_components": [1, 2]}
-    assert_same_results(StackedSearchCV(PCA(), grid, cv=3).fit(rows), GridSearchCV(PCA(), grid, cv=3).fit(rows))
+    assert_same_results(BatchedGridSearchCV(PCA(), grid, cv=3).fit(rows), GridSearchCV(PCA(), grid, cv=3).fit(rows))
 
 
 @pytest.mark.filterwarnings(
@@ -160,7 +160,7 @@ def test_without_an_autoencoder_it_is_a_grid_search(rows):
 def test_a_network_that_cannot_be_built_fails_alone(rows):
     estimator = ContractiveAutoEncoder(3, network=DenseNetwork((8,)), max_iter=4, random_state=0)
     grid = {"network__dropout": [0.0, 0.5]}
-    search = StackedSearchCV(estimator, grid, cv=3).fit(rows)
+    search = BatchedGridSearchCV(estimator, grid, cv=3).fit(rows)
     assert np.isnan(search.cv_results_["mean_test_score"]).tolist() == [False, True]
 
 
@@ -171,7 +171,7 @@ class Following(EveryEpoch):
 def test_callbacks_that_follow_every_epoch_are_told(rows, trainings):
     seen: list = []
     grid = {"alpha": [0, 0.1]}
-    StackedSearchCV(autoencoder(), grid, cv=3).set_callbacks(Following(lambda *_: seen.append(1))).fit(rows)
+    BatchedGridSearchCV(autoencoder(), grid, cv=3).set_callbacks(Following(lambda *_: seen.append(1))).fit(rows)
     assert len(seen) == 4 * (2 * 3 + 1)
     assert trainings[1] == []
 
@@ -180,5 +180,5 @@ def test_the_first_pass_does_not_warn(rows):
     grid = {"threshold": ["mean+1*std"]}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        StackedSearchCV(DETECTOR, grid, scoring="f1", cv=KFold(3)).fit(rows, np.arange(91) % 2)
+        BatchedGridSearchCV(DETECTOR, grid, scoring="f1", cv=KFold(3)).fit(rows, np.arange(91) % 2)
     assert sum("no -1" in str(w.message) for w in caught) == 3 + 1

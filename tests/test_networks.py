@@ -7,7 +7,7 @@ from sklearn.base import clone
 from torch import nn
 
 from skae import AutoEncoderTransformer
-from skae.contracts import RowSummary
+from skae.interfaces import RowSummary
 from skae.networks import DenseNetwork, build_from_callable
 from skae.networks.dense import ACTIVATIONS
 from skae.random import RandomStreams

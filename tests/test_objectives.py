@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from skae.contracts import Batch, RowSummary
 from skae.corruptions import Masking
+from skae.interfaces import Batch, RowSummary
 from skae.networks import DenseNetwork
 from skae.objectives import LOSSES, ReconstructionObjective
 from skae.random import RandomStreams

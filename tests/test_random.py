@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skae.random import RandomStreams, derived_seeds, entropy_from, isolated_torch_random
+from skae.random import RandomStreams, derived_seeds, isolated_torch_random, seed_from
 
 SEEDS = st.lists(st.integers(0, 2**63 - 1), min_size=1, max_size=4)
 DRAWS = [lambda r: r.uniform(3, 2), lambda r: r.normal(4), lambda r: r.integers(7, 5), lambda r: r.permutation(6)]
@@ -34,10 +34,10 @@ def test_derived_seeds_differ_by_purpose_and_member(entropy):
     assert derived_seeds(entropy, 1, 2) == derived_seeds(entropy, 1, 2)
 
 
-def test_entropy_from_each_kind_of_random_state():
-    assert entropy_from(5) == entropy_from(np.int64(5)) == 5
-    assert entropy_from(np.random.RandomState(3)) == entropy_from(np.random.RandomState(3))
-    assert entropy_from(None) != entropy_from(None)
+def test_seed_from_each_kind_of_random_state():
+    assert seed_from(5) == seed_from(np.int64(5)) == 5
+    assert seed_from(np.random.RandomState(3)) == seed_from(np.random.RandomState(3))
+    assert seed_from(None) != seed_from(None)
 
 
 def test_isolated_torch_random_seeds_and_puts_back():

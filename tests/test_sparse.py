@@ -4,8 +4,8 @@ import torch
 from torch import nn
 
 from skae import AutoEncoderTransformer
-from skae.contracts import Batch, RowSummary
 from skae.estimators.sparse import SparseAutoEncoder
+from skae.interfaces import Batch, RowSummary
 from skae.networks import DenseNetwork
 from skae.objectives import LOSSES
 from skae.objectives.sparse import SparseObjective, kl_divergence

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from skae import AutoEncoderTransformer, DenoisingAutoEncoder
-from skae.contracts import RowSummary
 from skae.estimators import greedy
 from skae.estimators.greedy import layer_view, pretrain_layers
 from skae.estimators.stacked import StackedAutoEncoder
+from skae.interfaces import RowSummary
 from skae.networks import DenseNetwork
 from skae.objectives import LOSSES
 from skae.random import RandomStreams

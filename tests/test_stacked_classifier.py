@@ -10,9 +10,9 @@ from sklearn.preprocessing import StandardScaler
 from torch.nn import functional as F
 
 from skae import AutoEncoderOutlierDetector
-from skae.contracts import Batch
 from skae.estimators.greedy import pretrain_layers
 from skae.estimators.stacked_classifier import StackedAutoEncoderClassifier
+from skae.interfaces import Batch
 from skae.networks import DenseNetwork
 from skae.objectives.classification import ClassificationObjective
 from skae.random import RandomStreams

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from skae.contracts import Network
+from skae.interfaces import Network
 from skae.objectives import LOSSES, ReconstructionObjective
 from skae.random import RandomStreams
 from skae.training import History, Rows, Schedule, auto_batch_size, rows, summarize, train

@@ -7,8 +7,8 @@ from scipy import integrate, stats
 from torch import nn
 from torch.distributions import Bernoulli, Laplace, Normal, kl_divergence
 
-from skae.contracts import Batch, Network
 from skae.estimators.variational import VariationalAutoEncoder
+from skae.interfaces import Batch, Network
 from skae.networks import ConvNetwork, DenseNetwork, LSTMNetwork
 from skae.objectives.losses import LOSSES
 from skae.objectives.variational import (

@@ -2,10 +2,10 @@
 
 from skae.estimators.adversarial import AdversarialAutoEncoder
 from skae.estimators.autoencoder import AutoEncoderTransformer
-from skae.estimators.base import BaseAutoEncoder
 from skae.estimators.conditional import ConditionalVariationalAutoEncoder
 from skae.estimators.contractive import ContractiveAutoEncoder
 from skae.estimators.denoising import DenoisingAutoEncoder
+from skae.estimators.reconstruction import BaseAutoEncoder
 from skae.estimators.sparse import SparseAutoEncoder
 from skae.estimators.stacked import StackedAutoEncoder
 from skae.estimators.stacked_classifier import StackedAutoEncoderClassifier

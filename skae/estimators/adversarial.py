@@ -10,11 +10,12 @@ from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from skae.contracts import Network, Objective, RowSummary
-from skae.estimators.base import INITIAL_WEIGHTS, BaseAutoEncoder
+from skae._compat import Interval, StrOptions
+from skae.estimators.base import INITIAL_WEIGHTS
+from skae.estimators.reconstruction import BaseAutoEncoder
+from skae.interfaces import Network, Objective, RowSummary
 from skae.networks import DenseNetwork
 from skae.objectives import LOSSES
 from skae.objectives.adversarial import AdversarialNetwork, AdversarialObjective
@@ -86,6 +87,7 @@ class AdversarialAutoEncoder(BaseAutoEncoder):
     adversarial_weight: float = 0.1
     discriminator_layer_sizes: Any = (128, 128)
 
+    _fixed_by_fit: ClassVar[tuple[str, ...]] = (*BaseAutoEncoder._fixed_by_fit, "prior", "discriminator_layer_sizes")
     _parameter_constraints: ClassVar[dict] = {
         **BaseAutoEncoder._parameter_constraints,
         "prior": [StrOptions(set(PRIORS)), callable],
@@ -107,15 +109,16 @@ class AdversarialAutoEncoder(BaseAutoEncoder):
             Rows; with an integer ``random_state`` the same at each call.
         """
         check_is_fitted(self)
-        prior = make_prior(self.prior, self._n_components)
-        return self.inverse_transform(draw_codes(prior, n_samples, self._n_components, self.random_state))
+        n_components = self._fixed["n_components"]
+        prior = make_prior(self._fixed["prior"], n_components)
+        return self.inverse_transform(draw_codes(prior, n_samples, n_components, self.random_state))
 
-    def _build_network(self, rows: RowSummary, entropy: int) -> Network:
-        random = RandomStreams(derived_seeds(entropy, INITIAL_WEIGHTS, 1), "cpu")
+    def _build_network(self, rows: RowSummary, seed: int) -> Network:
+        random = RandomStreams(derived_seeds(seed, INITIAL_WEIGHTS, 1), "cpu")
         with torch.device("cpu"):
             codes = RowSummary(torch.zeros(self.n_components, dtype=torch.float64), 1.0)
             discriminator = DenseNetwork(self.discriminator_layer_sizes).build(codes, 1, random, logits=True).encoder
-        return AdversarialNetwork(self._build_from_specification(rows, self.n_components, entropy), discriminator)
+        return AdversarialNetwork(self._build_from_specification(rows, self.n_components, seed), discriminator)
 
     def _make_objective(self, network: Any, X: np.ndarray, target: np.ndarray | None) -> Objective:
         drawn = partial(draw, make_prior(self.prior, self.n_components))

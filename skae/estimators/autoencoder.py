@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
-from skae.estimators.base import BaseAutoEncoder
+from skae.estimators.reconstruction import BaseAutoEncoder
 
 
 @dataclass(repr=False, eq=False)
@@ -51,5 +52,4 @@ class AutoEncoderTransformer(BaseAutoEncoder):
     (1797, 64)
     """
 
-    def _can_be_stacked(self) -> bool:
-        return True
+    _can_be_batched: ClassVar[bool] = True

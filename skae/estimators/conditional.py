@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
 from scipy.special import softmax
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted, column_or_1d
-from torch import Tensor
+from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
 
-from skae.contracts import Network, Objective, RowSummary
-from skae.estimators.base import BaseAutoEncoder
-from skae.estimators.fitted import FLOATS
+from skae._compat import Interval
+from skae.estimators.density import DensityScores
+from skae.estimators.labels import encode_labels, find_unknown
+from skae.estimators.reconstruction import BaseAutoEncoder
+from skae.estimators.transaction import transaction
+from skae.interfaces import Network, Objective, RowSummary
 from skae.objectives.conditional import ConditionalNetwork, ConditionalObjective
-from skae.objectives.variational import Likelihood, check_linear_code, normal_draws
 from skae.priors import SAMPLING, draw_codes, normal
-from skae.random import derived_seeds, entropy_from
+from skae.random import derived_seeds, seed_from
 
 
 @dataclass(repr=False, eq=False)
-class ConditionalVariationalAutoEncoder(BaseAutoEncoder):
+class ConditionalVariationalAutoEncoder(DensityScores, BaseAutoEncoder):
     r"""Conditional variational autoencoder: a density of the rows of each class, learnt from few known classes.
 
     A row is thought to come from its class :math:`y` and a code :math:`z`, drawn from the standard normal distribution,
@@ -73,7 +73,8 @@ class ConditionalVariationalAutoEncoder(BaseAutoEncoder):
 
     Notes
     -----
-    Unknown is -1: the number, in an array of objects too, where None will also do; "-1" where y has a string type.
+    Unknown is -1: the number, in an array of objects too; "-1" where y has a string type. Mind unsigned labels: in
+    ``np.where(known, y, -1)`` -1 becomes the largest number of their type. Such labels, NaN and None raise an error.
     Without any known class, or without y, there is one class, 0, and what is left is the plain variational
     autoencoder.
 
@@ -110,18 +111,11 @@ class ConditionalVariationalAutoEncoder(BaseAutoEncoder):
     bound: str = "elbo"
     n_draws: int = 4
 
-    _set_before_training: ClassVar[tuple[str, ...]] = (
-        *BaseAutoEncoder._set_before_training,
-        "classes_",
-        "class_prior_",
-        "_known_share",
-    )
     _parameter_constraints: ClassVar[dict] = {
         **BaseAutoEncoder._parameter_constraints,
+        **DensityScores._density_constraints,
         "beta": [Interval(Real, 0, None, closed="left")],
         "classification_weight": [Interval(Real, 0, None, closed="left")],
-        "bound": [StrOptions({"elbo", "importance_weighted"})],
-        "n_draws": [Interval(Integral, 1, None, closed="left")],
     }
 
     def fit(self, X, y=None):
@@ -158,7 +152,7 @@ class ConditionalVariationalAutoEncoder(BaseAutoEncoder):
         self : object
             The fitted autoencoder.
         """
-        with self._earlier_state_kept_on_failure():
+        with transaction(self, model="_network"):
             if classes is not None and not self.__sklearn_is_fitted__():
                 self.classes_ = np.unique(classes)
             return super().partial_fit(X, y)
@@ -227,17 +221,12 @@ class ConditionalVariationalAutoEncoder(BaseAutoEncoder):
         X : ndarray of shape (n_samples, n_features)
             Reconstructions.
         """
-        check_is_fitted(self)
-        Z = check_array(Z, dtype=FLOATS, input_name="Z")
-        if Z.shape[1] != self._n_components:
-            raise ValueError(
-                f"Z has {Z.shape[1]} columns; the codes of this {type(self).__name__} have n_components="
-                f"{self._n_components}."
-            )
+        Z = self._check_codes(Z)
         if y is not None:
-            return self._decode(Z, self._indices(y, len(Z)))
+            return self._decode_given(Z, self._indices(y, len(Z)))
         return sum(
-            prior * self._decode(Z, np.full(len(Z), index)) for index, prior in enumerate(self.class_prior_.tolist())
+            prior * self._decode_given(Z, np.full(len(Z), index))
+            for index, prior in enumerate(self.class_prior_.tolist())
         )
 
     def score_samples(self, X):
@@ -255,17 +244,6 @@ class ConditionalVariationalAutoEncoder(BaseAutoEncoder):
             ``class_prior_``; the draws are the same for all rows and calls.
         """
         return super().score_samples(X)
-
-    def _score_checked(self, X: np.ndarray) -> np.ndarray:
-        """Return `score_samples` of rows that another estimator has checked, (n,)."""
-        self._check_range("X", X)
-        noise = normal_draws(self.n_draws, self._n_components, self._entropy)
-        weighted = self.bound == "importance_weighted"
-
-        def bounds(network: Network, x: Tensor) -> Tensor:
-            return cast(ConditionalNetwork, network).log_density_bound(x, noise.to(x.device), weighted)
-
-        return self._apply(bounds, X, np.float64)
 
     def sample(self, n_samples=1, y=None):
         r"""Draw rows and their classes.
@@ -287,19 +265,18 @@ class ConditionalVariationalAutoEncoder(BaseAutoEncoder):
             Their classes.
         """
         check_is_fitted(self)
-        entropy = entropy_from(self.random_state)
-        Z = draw_codes(normal, n_samples, self._n_components, entropy)
+        seed = seed_from(self.random_state)
+        Z = draw_codes(normal, n_samples, self._n_features_out, seed)
         if y is None:
-            rng = np.random.default_rng(derived_seeds(entropy, SAMPLING, 1)[0])
+            rng = np.random.default_rng(derived_seeds(seed, SAMPLING, 1)[0])
             indices = rng.choice(len(self.classes_), n_samples, p=self.class_prior_)
         else:
             indices = self._indices(y, n_samples)
-        return self._decode(Z, indices), self.classes_[indices]
+        return self._decode_given(Z, indices), self.classes_[indices]
 
-    def _decode(self, Z: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    def _decode_given(self, Z: np.ndarray, indices: np.ndarray) -> np.ndarray:
         """Return the rows of codes with classes of these indices."""
-        codes = np.hstack([Z, np.eye(len(self.classes_), dtype=Z.dtype)[indices]])
-        return self._apply(lambda network, z: self._link(network.decode(z)), codes, Z.dtype)
+        return self._decode(np.hstack([Z, np.eye(len(self.classes_), dtype=Z.dtype)[indices]]))
 
     def _indices(self, y, n: int) -> np.ndarray:
         """Return the indices in ``classes_`` of a class or of n classes."""
@@ -323,18 +300,13 @@ class ConditionalVariationalAutoEncoder(BaseAutoEncoder):
     def _training_labels(self, X: np.ndarray, y) -> np.ndarray:
         y = np.full(len(X), -1) if y is None else column_or_1d(y, warn=True)
         check_consistent_length(X, y)
-        unknown = y == ("-1" if y.dtype.kind in "US" else -1)
-        if y.dtype.kind == "O":
-            unknown |= np.array([value is None for value in y.tolist()])
+        unknown = find_unknown(y)
         known = y[~unknown]
         if len(known):
             check_classification_targets(known)
         if "classes_" not in vars(self):
             self.classes_ = np.unique(known) if len(known) else np.zeros(1, dtype=int)
-        elif len(new := np.setdiff1d(known, self.classes_)):
-            raise ValueError(f"y has classes {new.tolist()} beside classes_={self.classes_.tolist()} of the first fit.")
-        labels = np.full(len(y), -1)
-        labels[~unknown] = np.searchsorted(self.classes_, known)
+        labels = encode_labels(y, unknown, self.classes_)
         if len(self.classes_) == 1:
             labels[:] = 0  # what else
         if "class_prior_" not in vars(self):
@@ -343,18 +315,12 @@ class ConditionalVariationalAutoEncoder(BaseAutoEncoder):
         self._known_share = float(np.mean(labels >= 0))
         return labels
 
-    def _build_network(self, rows: RowSummary, entropy: int) -> Network:
-        check_linear_code(self.network)
+    def _build_network(self, rows: RowSummary, seed: int) -> Network:
         n_classes = len(self.classes_)
-        classifier = self._build_from_specification(rows, n_classes, entropy)
-        recognition = self._build_from_specification(rows, 2 * self.n_components * n_classes, entropy)
-        generator = self._build_from_specification(rows, self.n_components + n_classes, entropy)
-        likelihood = Likelihood(self.loss, rows.scale, recognition.n_members)
+        widths = [n_classes, 2 * self.n_components * n_classes, self.n_components + n_classes]
+        parts, likelihood = self._build_parts(rows, widths, seed)
         prior = torch.tensor(self.class_prior_, dtype=torch.float64, device="cpu")
-        return ConditionalNetwork(classifier, recognition, generator, likelihood, prior)
-
-    def _loss_unit(self, scale: float) -> float:
-        return 1.0  # nats, whatever the unit of X
+        return ConditionalNetwork(*parts, likelihood, prior)
 
     def _make_objective(self, network: Any, X: np.ndarray, target: np.ndarray | None) -> Objective:
         conditional = cast(ConditionalNetwork, network)

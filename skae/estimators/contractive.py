@@ -7,10 +7,10 @@ from numbers import Real
 from typing import ClassVar
 
 import numpy as np
-from sklearn.utils._param_validation import Interval, StrOptions
 
-from skae.contracts import Network, Objective
-from skae.estimators.base import BaseAutoEncoder
+from skae._compat import Interval, StrOptions
+from skae.estimators.reconstruction import BaseAutoEncoder
+from skae.interfaces import Network, Objective
 from skae.networks import DenseNetwork
 from skae.objectives import LOSSES
 from skae.objectives.contractive import ContractiveObjective
@@ -78,6 +78,7 @@ class ContractiveAutoEncoder(BaseAutoEncoder):
     method: str = "exact"
     contraction_weight: float = 1e-5
 
+    _can_be_batched: ClassVar[bool] = True
     _parameter_constraints: ClassVar[dict] = {
         **BaseAutoEncoder._parameter_constraints,
         "method": [StrOptions({"exact", "stochastic"})],
@@ -86,9 +87,6 @@ class ContractiveAutoEncoder(BaseAutoEncoder):
 
     def _default_network(self) -> DenseNetwork:
         return DenseNetwork(self.hidden_layer_sizes, self.activation, tied_weights=True)
-
-    def _can_be_stacked(self) -> bool:
-        return True
 
     def _make_objective(self, network: Network, X: np.ndarray, target: np.ndarray | None) -> Objective:
         exact = self.method == "exact"

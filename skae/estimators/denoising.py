@@ -8,12 +8,12 @@ from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_array
 
-from skae.contracts import Network, Objective
+from skae._compat import Interval, StrOptions
 from skae.corruptions import NAMES, make_corruption
-from skae.estimators.base import BaseAutoEncoder
+from skae.estimators.reconstruction import BaseAutoEncoder
+from skae.interfaces import Network, Objective
 from skae.objectives import LOSSES, ReconstructionObjective
 
 
@@ -120,7 +120,8 @@ class DenoisingAutoEncoder(BaseAutoEncoder):
             )
         return y
 
-    def _can_be_stacked(self) -> bool:
+    @property
+    def _can_be_batched(self) -> bool:  # type: ignore[override]
         return self.corruption != "salt_and_pepper"  # which needs the columns' bounds
 
     def _make_objective(self, network: Network, X: np.ndarray, target: np.ndarray | None) -> Objective:

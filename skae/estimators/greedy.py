@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from numbers import Integral, Real
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from skae.contracts import Loss
-from skae.corruptions import make_corruption
+from skae._compat import Interval, StrOptions
+from skae.corruptions import NAMES, make_corruption
 from skae.inference import apply_in_blocks
-from skae.networks.dense import StackedDense, StackNetwork
+from skae.interfaces import Loss, Network
+from skae.networks import DenseNetwork
+from skae.networks.layers import BatchedPerceptron, DenseAutoEncoder
 from skae.objectives import LOSSES, ReconstructionObjective
 from skae.random import derived_seeds
 from skae.training import History, Rows, Schedule, summarize, train
@@ -21,23 +24,55 @@ from skae.training import History, Rows, Schedule, summarize, train
 PRETRAINING = 3  # purpose of the seeds, beside those of the base
 
 
-def layer_view(network: StackNetwork, layer: int) -> StackNetwork:
+class GreedyPretraining:
+    """Parameters of the pre-training of two estimators, and what they do with them."""
+
+    corruption: str | Callable | None
+    noise_level: float
+    pretrain_max_iter: int
+    pretraining_loss_curves_: list[list[float]]
+    _pretraining_constraints: ClassVar[dict] = {
+        "network": [DenseNetwork, None],
+        "tied_weights": ["boolean"],
+        "corruption": [StrOptions(NAMES), callable, None],
+        "noise_level": [Interval(Real, 0, None, closed="left")],
+        "pretrain_max_iter": [Interval(Integral, 0, None, closed="left")],
+    }
+
+    def _pretrain_layers(self: Any, network: Network, X: np.ndarray, held_out: Tensor | None, seed: int) -> None:
+        """Pre-train a dense autoencoder, on the device."""
+        assert isinstance(network, DenseAutoEncoder)
+        self.pretraining_loss_curves_ = pretrain_layers(
+            network,
+            X,
+            held_out,
+            loss=LOSSES[self.loss],
+            corruption=self.corruption,
+            noise_level=self.noise_level,
+            schedule=self._schedule(len(X), one_pass=False),
+            max_iter=self.pretrain_max_iter,
+            seed=seed,
+            verbose=bool(self.verbose),
+        )
+
+
+def layer_view(network: DenseAutoEncoder, layer: int) -> DenseAutoEncoder:
     """Return one layer of a dense encoder and its mirror image in the decoder as an autoencoder.
 
     Parameters are shared with ``network``: what trains one trains the other.
     """
 
-    def one_layer(stack: StackedDense, i: int, activation: str, **affine) -> StackedDense:
-        layers: list[Any] = list(stack.layers)
-        norms: list[Any] = list(stack.norms)
-        return StackedDense(layers[i : i + 1], [activation], norms[i : i + 1], **affine)
+    def one_layer(half: BatchedPerceptron, i: int, activation: str, **affine) -> BatchedPerceptron:
+        layers: list[Any] = list(half.layers)
+        norms: list[Any] = list(half.norms)
+        return BatchedPerceptron(layers[i : i + 1], [activation], norms[i : i + 1], **affine)
 
     encoder, decoder = network.encoder, network.decoder
     mirror = len(decoder.layers) - 1 - layer
     output = decoder.activations[mirror]
     if output == "relu":  # a unit that is 0 for every row would never come back; without it the code is near its target
         output = "identity"
-    return StackNetwork(
+    return DenseAutoEncoder(
         one_layer(encoder, layer, encoder.activations[layer], before=encoder.before if layer == 0 else None),
         one_layer(decoder, mirror, output, after=decoder.after if layer == 0 else None),
         network.n_members,
@@ -45,7 +80,7 @@ def layer_view(network: StackNetwork, layer: int) -> StackNetwork:
 
 
 def pretrain_layers(
-    network: StackNetwork,
+    network: DenseAutoEncoder,
     X: np.ndarray,
     held_out: Tensor | None,
     *,
@@ -54,14 +89,14 @@ def pretrain_layers(
     noise_level: float,
     schedule: Schedule,
     max_iter: int,
-    entropy: int,
+    seed: int,
     verbose: bool,
 ) -> list[list[float]]:
     """Train each layer as an autoencoder of the codes of the layers below it, which stay as they are.
 
     Parameters
     ----------
-    network : StackNetwork
+    network : DenseAutoEncoder
         A dense autoencoder, on the device to train on.
     X : ndarray of shape (n_samples, n_features)
         Rows.
@@ -76,7 +111,7 @@ def pretrain_layers(
         That of the training proper, but for its length.
     max_iter : int
         Epochs a layer.
-    entropy : int
+    seed : int
         Seed of the fit.
     verbose : bool
         Print a line an epoch.
@@ -106,7 +141,7 @@ def pretrain_layers(
             noise = make_corruption(corruption, level, codes, device)
         distance = loss if layer == 0 else LOSSES["squared_error"]
         objective = ReconstructionObjective(view, distance, noise)
-        objective.unit = distance.unit(scale)
+        objective.loss_scale = distance.scale(scale)
         history = History()
         try:
             train(
@@ -114,7 +149,7 @@ def pretrain_layers(
                 Rows(codes, None, device),
                 index,
                 schedule,
-                derived_seeds(entropy, PRETRAINING, layer),
+                derived_seeds(seed, PRETRAINING, layer),
                 history=history,
                 verbose=verbose,
             )
@@ -123,5 +158,5 @@ def pretrain_layers(
             raise
         curves.append([float(value[0]) for value in history.losses])
         if layer + 1 < n_layers:
-            codes = apply_in_blocks(view.eval().encode, codes, device, np.dtype(np.float32))
+            codes = apply_in_blocks(view.eval().encode, codes, device, np.dtype(np.float32), view.broadcasts)
     return curves

@@ -8,10 +8,10 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from sklearn.utils._param_validation import Interval, StrOptions
 
-from skae.contracts import Network, Objective
-from skae.estimators.base import BaseAutoEncoder
+from skae._compat import Interval, StrOptions
+from skae.estimators.reconstruction import BaseAutoEncoder
+from skae.interfaces import Network, Objective
 from skae.networks import DenseNetwork
 from skae.objectives import LOSSES
 from skae.objectives.sparse import SparseObjective
@@ -76,6 +76,8 @@ class SparseAutoEncoder(BaseAutoEncoder):
     sparsity_weight: float | str = "auto"
     target_rate: float = 0.05
 
+    _can_be_batched: ClassVar[bool] = True
+    _fixed_by_fit: ClassVar[tuple[str, ...]] = (*BaseAutoEncoder._fixed_by_fit, "sparsity")
     _parameter_constraints: ClassVar[dict] = {
         **BaseAutoEncoder._parameter_constraints,
         "sparsity": [StrOptions({"l1", "kl"})],
@@ -86,9 +88,6 @@ class SparseAutoEncoder(BaseAutoEncoder):
     def _default_network(self) -> DenseNetwork:
         code_activation = "relu" if self.sparsity == "l1" else "sigmoid"
         return DenseNetwork(self.hidden_layer_sizes, self.activation, code_activation=code_activation)
-
-    def _can_be_stacked(self) -> bool:
-        return True
 
     def _make_objective(self, network: Network, X: np.ndarray, target: np.ndarray | None) -> Objective:
         weight, target_rate = self.sparsity_weight, None

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
-from numbers import Integral, Real
 from typing import ClassVar
 
 import numpy as np
-from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor
 
-from skae.contracts import Network, Objective
-from skae.corruptions import NAMES, make_corruption
-from skae.estimators.base import BaseAutoEncoder
-from skae.estimators.greedy import pretrain_layers
+from skae.corruptions import make_corruption
+from skae.estimators.greedy import GreedyPretraining
+from skae.estimators.reconstruction import BaseAutoEncoder
+from skae.interfaces import Network, Objective
 from skae.networks import DenseNetwork
-from skae.networks.dense import StackNetwork
 from skae.objectives import LOSSES, ReconstructionObjective
 
 
 @dataclass(repr=False, eq=False)
-class StackedAutoEncoder(BaseAutoEncoder):
+class StackedAutoEncoder(GreedyPretraining, BaseAutoEncoder):
     r"""Stacked autoencoder: each layer is first trained alone, then the whole is fine-tuned.
 
     Let :math:`h_0 = x` and let :math:`h_l` be the output of layer :math:`l`. Greedily, from the input inwards, layer
@@ -93,17 +90,10 @@ class StackedAutoEncoder(BaseAutoEncoder):
     noise_level: float = 0.2
     pretrain_max_iter: int = 10
 
-    _set_before_training: ClassVar[tuple[str, ...]] = (
-        *BaseAutoEncoder._set_before_training,
-        "pretraining_loss_curves_",
-    )
+    _fixed_by_fit: ClassVar[tuple[str, ...]] = (*BaseAutoEncoder._fixed_by_fit, "tied_weights")
     _parameter_constraints: ClassVar[dict] = {
         **BaseAutoEncoder._parameter_constraints,
-        "network": [DenseNetwork, None],
-        "tied_weights": ["boolean"],
-        "corruption": [StrOptions(NAMES), callable, None],
-        "noise_level": [Interval(Real, 0, None, closed="left")],
-        "pretrain_max_iter": [Interval(Integral, 0, None, closed="left")],
+        **GreedyPretraining._pretraining_constraints,
     }
 
     def _default_network(self) -> DenseNetwork:
@@ -114,17 +104,5 @@ class StackedAutoEncoder(BaseAutoEncoder):
         noise = None if self.corruption is None else make_corruption(self.corruption, self.noise_level, X, device)
         return ReconstructionObjective(network, LOSSES[self.loss], noise)
 
-    def _pretrain(self, network: Network, X: np.ndarray, held_out: Tensor | None, entropy: int) -> None:
-        assert isinstance(network, StackNetwork)
-        self.pretraining_loss_curves_ = pretrain_layers(
-            network,
-            X,
-            held_out,
-            loss=LOSSES[self.loss],
-            corruption=self.corruption,
-            noise_level=self.noise_level,
-            schedule=self._schedule(len(X), one_pass=False),
-            max_iter=self.pretrain_max_iter,
-            entropy=entropy,
-            verbose=bool(self.verbose),
-        )
+    def _pretrain(self, network: Network, X: np.ndarray, held_out: Tensor | None, seed: int) -> None:
+        self._pretrain_layers(network, X, held_out, seed)

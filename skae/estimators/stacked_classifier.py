@@ -4,32 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
-from numbers import Integral, Real
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from scipy.special import softmax
 from sklearn.base import ClassifierMixin
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_y, check_consistent_length
+from sklearn.utils.validation import check_consistent_length
 from torch import Tensor
 
-from skae.contracts import Network, Objective, RowSummary
-from skae.corruptions import NAMES
-from skae.estimators.base import INITIAL_WEIGHTS, BaseAutoEncoder
-from skae.estimators.greedy import pretrain_layers
+from skae._compat import check_y
+from skae.estimators.base import INITIAL_WEIGHTS, NetworkEstimator, TrainingData
+from skae.estimators.greedy import GreedyPretraining
+from skae.estimators.labels import encode_labels, find_unknown
+from skae.estimators.transaction import transaction
+from skae.interfaces import Network, Objective, RowSummary
 from skae.networks import DenseNetwork
-from skae.networks.dense import StackedDense, StackedLinear, StackNetwork
-from skae.objectives import LOSSES
+from skae.networks.layers import BatchedLinear, BatchedPerceptron, DenseAutoEncoder
 from skae.objectives.classification import ClassificationObjective
 from skae.random import RandomStreams, derived_seeds
 from skae.training import summarize
 
 
 @dataclass(repr=False, eq=False)
-class StackedAutoEncoderClassifier(ClassifierMixin, BaseAutoEncoder):
+class StackedAutoEncoderClassifier(ClassifierMixin, GreedyPretraining, NetworkEstimator):
     r"""Classifier whose layers are first trained, without labels, as a stacked denoising autoencoder.
 
     Each layer learns to undo noise on the output of the layers below, as in `StackedAutoEncoder`, from all rows. Then a
@@ -82,11 +81,11 @@ class StackedAutoEncoderClassifier(ClassifierMixin, BaseAutoEncoder):
     Notes
     -----
     ``loss`` is that of pre-training; `transform` gives the code as fine-tuned to classify, which has no
-    decoder any more: `reconstruct`, `inverse_transform` and `score_samples` are not available and `score` is the
-    accuracy.
+    decoder any more, and `score` is the accuracy.
 
-    -1 marks unknown classes: the number, in an array of objects too; the string "-1" where y has a string type. One
-    case is an exception: where y holds -1 and 1 and nothing else, these are two classes. ``early_stopping`` holds out
+    -1 marks unknown classes: the number, in an array of objects too; the string "-1" where y has a string type. Mind
+    unsigned labels: in ``np.where(known, y, -1)`` -1 becomes the largest number of their type. Such labels, NaN and
+    None raise an error. Where y holds -1 and 1 and nothing else, these are two classes. ``early_stopping`` holds out
     labelled rows, which take no part in pre-training. ``network`` must be a `skae.networks.DenseNetwork` or None.
 
     References
@@ -114,18 +113,10 @@ class StackedAutoEncoderClassifier(ClassifierMixin, BaseAutoEncoder):
     noise_level: float = 0.5
     pretrain_max_iter: int = 10
 
-    _set_before_training: ClassVar[tuple[str, ...]] = (
-        *BaseAutoEncoder._set_before_training,
-        "classes_",
-        "pretraining_loss_curves_",
-    )
+    _fixed_by_fit: ClassVar[tuple[str, ...]] = (*NetworkEstimator._fixed_by_fit, "tied_weights")
     _parameter_constraints: ClassVar[dict] = {
-        **BaseAutoEncoder._parameter_constraints,
-        "network": [DenseNetwork, None],
-        "tied_weights": ["boolean"],
-        "corruption": [StrOptions(NAMES), callable, None],
-        "noise_level": [Interval(Real, 0, None, closed="left")],
-        "pretrain_max_iter": [Interval(Integral, 0, None, closed="left")],
+        **NetworkEstimator._parameter_constraints,
+        **GreedyPretraining._pretraining_constraints,
     }
 
     def fit(self, X, y=None):
@@ -172,7 +163,7 @@ class StackedAutoEncoderClassifier(ClassifierMixin, BaseAutoEncoder):
         self : object
             The fitted classifier.
         """
-        with self._earlier_state_kept_on_failure():
+        with transaction(self, model="_network"):
             if classes is not None and not self.__sklearn_is_fitted__():
                 self.classes_ = np.unique(classes)
             return super().partial_fit(X, y)
@@ -210,13 +201,6 @@ class StackedAutoEncoderClassifier(ClassifierMixin, BaseAutoEncoder):
         probabilities = self.predict_proba(X)
         return self.classes_[probabilities.argmax(1)]
 
-    def _without_decoder(self):
-        raise AttributeError(
-            f"{type(self).__name__} has no decoder: it is trained to classify. StackedAutoEncoder reconstructs."
-        )
-
-    inverse_transform = reconstruct = score_samples = feature_errors = decoder_ = property(_without_decoder)
-
     # ---- training ------------------------------------------------------------------------------------------
 
     def _check_training_data(self, X, y, reset: bool):
@@ -227,29 +211,25 @@ class StackedAutoEncoderClassifier(ClassifierMixin, BaseAutoEncoder):
     def _training_labels(self, X: np.ndarray, y) -> np.ndarray:
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
-        y = _check_y(y)
+        unknown = find_unknown(np.asarray(y).ravel())
+        y = check_y(y)
         check_consistent_length(X, y)
-        unknown = y == ("-1" if y.dtype.kind in "US" else -1)
         if "classes_" not in vars(self):
             known = y if set(y.tolist()) == {-1, 1} else y[~unknown]
             if len(known):
                 check_classification_targets(known)
             self.classes_ = np.unique(known)
         if -1 in self.classes_.tolist():
-            unknown[:] = False
+            unknown = np.zeros(len(y), dtype=bool)
         if unknown.all():
             raise ValueError(
                 "y labels every row -1, unknown: some rows must have a class. StackedAutoEncoder does without."
             )
-        if len(new := np.setdiff1d(y[~unknown], self.classes_)):
-            raise ValueError(f"y has classes {new.tolist()} beside classes_={self.classes_.tolist()} of the first fit.")
-        labels = np.full(len(y), -1)
-        labels[~unknown] = np.searchsorted(self.classes_, y[~unknown])
-        return labels
+        return encode_labels(y, unknown, self.classes_)
 
-    def _rows_to_train(self, X: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
-        assert labels is not None
-        return np.flatnonzero(labels >= 0)
+    def _rows_to_train(self, data: TrainingData) -> np.ndarray:
+        assert data.labels is not None
+        return np.flatnonzero(data.labels >= 0)
 
     def _default_network(self) -> DenseNetwork:
         return DenseNetwork(
@@ -259,40 +239,21 @@ class StackedAutoEncoderClassifier(ClassifierMixin, BaseAutoEncoder):
             tied_weights=self.tied_weights,
         )
 
-    def _build_network(self, rows: RowSummary, entropy: int) -> Network:
+    def _build_network(self, rows: RowSummary, seed: int) -> Network:
         """Build the encoder and, in the place of a decoder, a linear map to logits."""
-        encoder = self._build_autoencoder(rows, entropy).encoder
-        random = RandomStreams(derived_seeds(entropy, INITIAL_WEIGHTS, 1), "cpu")
+        encoder: Any = self._build_from_specification(rows, self.n_components, seed).encoder
+        random = RandomStreams(derived_seeds(seed, INITIAL_WEIGHTS, 1), "cpu")
         with torch.device("cpu"):
-            head = StackedLinear(self.n_components, len(self.classes_), random)
-        return StackNetwork(encoder, StackedDense([head], ["identity"]), n_members=1)
-
-    def _build_autoencoder(self, rows: RowSummary, entropy: int) -> StackNetwork:
-        network = self._build_from_specification(rows, self.n_components, entropy)
-        assert isinstance(network, StackNetwork)
-        return network
+            head = BatchedLinear(self.n_components, len(self.classes_), random)
+        return DenseAutoEncoder(encoder, BatchedPerceptron([head], ["identity"]), n_members=1)
 
     def _make_objective(self, network: Network, X: np.ndarray, target: np.ndarray | None) -> Objective:
         return ClassificationObjective(network)
 
-    def _loss_unit(self, scale: float) -> float:
-        return 1.0  # nats, whatever the unit of X
-
-    def _pretrain(self, network: Network, X: np.ndarray, held_out: Tensor | None, entropy: int) -> None:
+    def _pretrain(self, network: Network, X: np.ndarray, held_out: Tensor | None, seed: int) -> None:
         # built once more, with the same initial weights, for its decoder
-        autoencoder = self._build_autoencoder(summarize(X), entropy).to(next(network.parameters()).device)
-        self.pretraining_loss_curves_ = pretrain_layers(
-            autoencoder,
-            X,
-            held_out,
-            loss=LOSSES[self.loss],
-            corruption=self.corruption,
-            noise_level=self.noise_level,
-            schedule=self._schedule(len(X), one_pass=False),
-            max_iter=self.pretrain_max_iter,
-            entropy=entropy,
-            verbose=bool(self.verbose),
-        )
+        autoencoder = self._build_from_specification(summarize(X), self.n_components, seed)
+        self._pretrain_layers(autoencoder.to(next(network.parameters()).device), X, held_out, seed)
         network.encoder.load_state_dict(autoencoder.encoder.state_dict())
 
 

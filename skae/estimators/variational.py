@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, ClassVar, cast
 
 import numpy as np
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor
 
-from skae.contracts import Network, Objective, RowSummary
-from skae.estimators.base import BaseAutoEncoder
-from skae.objectives.variational import (
-    Likelihood,
-    VariationalNetwork,
-    VariationalObjective,
-    check_linear_code,
-    normal_draws,
-)
+from skae._compat import Interval
+from skae.estimators.density import DensityScores
+from skae.estimators.reconstruction import BaseAutoEncoder
+from skae.interfaces import Network, Objective, RowSummary
+from skae.objectives.variational import VariationalNetwork, VariationalObjective
 from skae.priors import draw_codes, normal
 
 
 @dataclass(repr=False, eq=False)
-class VariationalAutoEncoder(BaseAutoEncoder):
+class VariationalAutoEncoder(DensityScores, BaseAutoEncoder):
     r"""Variational autoencoder: a density of the rows, from which new ones can be drawn.
 
     A row is thought to come from a code :math:`z`, drawn from the standard normal distribution, through the decoder's
@@ -96,11 +90,11 @@ class VariationalAutoEncoder(BaseAutoEncoder):
     bound: str = "elbo"
     n_draws: int = 16
 
+    _can_be_batched: ClassVar[bool] = True
     _parameter_constraints: ClassVar[dict] = {
         **BaseAutoEncoder._parameter_constraints,
+        **DensityScores._density_constraints,
         "beta": [Interval(Real, 0, None, closed="left")],
-        "bound": [StrOptions({"elbo", "importance_weighted"})],
-        "n_draws": [Interval(Integral, 1, None, closed="left")],
     }
 
     def score_samples(self, X):
@@ -120,17 +114,6 @@ class VariationalAutoEncoder(BaseAutoEncoder):
         """
         return super().score_samples(X)
 
-    def _score_checked(self, X: np.ndarray) -> np.ndarray:
-        """Return `score_samples` of rows that another estimator has checked, (n,)."""
-        self._check_range("X", X)
-        noise = normal_draws(self.n_draws, self._n_components, self._entropy)
-        weighted = self.bound == "importance_weighted"
-
-        def bounds(network: Network, x: Tensor) -> Tensor:
-            return cast(VariationalNetwork, network).log_density_bound(x, noise.to(x.device), weighted)
-
-        return self._apply(bounds, X, np.float64)
-
     def sample(self, n_samples=1):
         r"""Draw rows, as the means of :math:`p(x \mid z)` for codes :math:`z` from the standard normal distribution.
 
@@ -145,20 +128,11 @@ class VariationalAutoEncoder(BaseAutoEncoder):
             Rows; with an integer ``random_state`` the same at each call.
         """
         check_is_fitted(self)
-        return self.inverse_transform(draw_codes(normal, n_samples, self._n_components, self.random_state))
+        return self.inverse_transform(draw_codes(normal, n_samples, self._n_features_out, self.random_state))
 
-    def _build_network(self, rows: RowSummary, entropy: int) -> Network:
-        check_linear_code(self.network)
-        recognition = self._build_from_specification(rows, 2 * self.n_components, entropy)
-        generator = self._build_from_specification(rows, self.n_components, entropy)
-        likelihood = Likelihood(self.loss, rows.scale, recognition.n_members)
-        return VariationalNetwork(recognition, generator, likelihood, self.n_components)
-
-    def _loss_unit(self, scale: float) -> float:
-        return 1.0  # nats, whatever the unit of X
-
-    def _can_be_stacked(self) -> bool:
-        return True
+    def _build_network(self, rows: RowSummary, seed: int) -> Network:
+        parts, likelihood = self._build_parts(rows, [2 * self.n_components, self.n_components], seed)
+        return VariationalNetwork(*parts, likelihood, self.n_components)
 
     def _make_objective(self, network: Any, X: np.ndarray, target: np.ndarray | None) -> Objective:
         return VariationalObjective(cast(VariationalNetwork, network), self.beta)

@@ -4,6 +4,14 @@ from skae.networks.conv import ConvNetwork
 from skae.networks.dense import DenseNetwork
 from skae.networks.lstm import LSTMNetwork
 from skae.networks.modules import ModuleNetwork, build_from_callable
-from skae.networks.stacking import hand_out, joined
+from skae.networks.stacking import stack_networks, unstack_networks
 
-__all__ = ["ConvNetwork", "DenseNetwork", "LSTMNetwork", "ModuleNetwork", "build_from_callable", "hand_out", "joined"]
+__all__ = [
+    "ConvNetwork",
+    "DenseNetwork",
+    "LSTMNetwork",
+    "ModuleNetwork",
+    "build_from_callable",
+    "stack_networks",
+    "unstack_networks",
+]

@@ -9,12 +9,12 @@ from typing import ClassVar
 
 import torch
 from sklearn.base import BaseEstimator
-from sklearn.utils._param_validation import Interval, StrOptions
 from torch import nn
 
-from skae.contracts import RowSummary
-from skae.networks.dense import Affine
+from skae._compat import Interval, StrOptions
+from skae.interfaces import RowSummary
 from skae.networks.initialisation import check_shape, check_sizes, initialised, require_single
+from skae.networks.layers import Affine
 from skae.networks.modules import ModuleNetwork
 from skae.random import RandomStreams
 

@@ -35,16 +35,18 @@ def initialised(make: Callable[[], M], random: RandomStreams) -> M:
 
 
 def require_single(name: str, random: RandomStreams) -> None:
-    """Refuse stacks of several members."""
+    """Refuse to build several members."""
     if random.n_members > 1:
-        raise ValueError(f"{name} builds one network at a time, not a stack of {random.n_members}: use a DenseNetwork.")
+        raise ValueError(f"{name} builds one network at a time, not {random.n_members}: use a DenseNetwork.")
 
 
-def check_sizes(name: str, sizes: Sequence, example: str) -> tuple[int, ...]:
-    """Return the parameter ``name`` as integers >= 1, or say what is wrong with it."""
-    if not len(sizes) or not all(isinstance(size, Integral) and int(size) >= 1 for size in sizes):
-        raise ValueError(f"{name}={sizes} must hold integers >= 1, for example {example}.")
-    return tuple(int(size) for size in sizes)
+def check_sizes(name: str, sizes: int | Sequence, example: str, none: str | None = None) -> tuple[int, ...]:
+    """Return the parameter ``name`` as integers >= 1; ``none`` is how to give none of them, if that is allowed."""
+    listed = [sizes] if isinstance(sizes, Integral) else list(sizes)
+    if not (listed or none) or not all(isinstance(size, Integral) and int(size) >= 1 for size in listed):
+        hint = f"; use {none} for none" if none else ""
+        raise ValueError(f"{name}={listed} must hold integers >= 1, for example {example}{hint}.")
+    return tuple(int(size) for size in listed)
 
 
 def check_shape(name: str, shape: Sequence, axes: str, example: str, n_features: int) -> tuple[int, ...]:

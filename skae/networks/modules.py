@@ -7,12 +7,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from skae.contracts import Network
+from skae.interfaces import Network
 from skae.random import RandomStreams, isolated_torch_random
 
 
 class ModuleNetwork(Network):
-    """One encoder and one decoder over (B, n_features) batches, as a stack of one."""
+    """One encoder and one decoder over (B, n_features) batches, as a network of one member."""
 
     n_members = 1
 
@@ -29,13 +29,25 @@ class ModuleNetwork(Network):
         return self.decoder(z[0]).unsqueeze(0)
 
 
+class UserNetwork(ModuleNetwork):
+    """Modules that may work in place: they get copies of rows and codes, which others still need."""
+
+    def encode(self, x: Tensor, random: RandomStreams | None = None) -> Tensor:
+        """(1, B, n_features) -> (1, B, n_components)."""
+        return super().encode(x.clone(), random)
+
+    def decode(self, z: Tensor, random: RandomStreams | None = None) -> Tensor:
+        """(1, B, n_components) -> (1, B, n_features)."""
+        return super().decode(z.clone(), random)
+
+
 def build_from_callable(
     network: Callable[[int, int], tuple[nn.Module, nn.Module]],
     n_features: int,
     n_components: int,
     seed: int,
     logits: bool,
-) -> ModuleNetwork:
+) -> UserNetwork:
     """Call a user's ``network(n_features, n_components)`` and check what it returns.
 
     Raises
@@ -44,22 +56,23 @@ def build_from_callable(
         If it is not a pair of torch modules, if the code or the reconstruction has the wrong shape, or if the
         loss takes the output for ``logits`` and it is a sigmoid's.
     """
-    with isolated_torch_random(seed):
+    with isolated_torch_random(seed):  # lazy modules draw their weights at the first batch
         built = network(n_features, n_components)
-    if not (isinstance(built, tuple) and len(built) == 2 and all(isinstance(m, nn.Module) for m in built)):
-        raise ValueError(
-            f"network must return a pair (encoder, decoder) of torch.nn.Module, got {type(built).__name__}: {built!r}."
-        )
-    encoder, decoder = (module.float() for module in built)
-    x = torch.zeros(2, n_features, dtype=torch.float32)
-    try:
-        with torch.no_grad():
-            z = encoder.eval()(x)
-            x_hat = decoder.eval()(z)
-    except (RuntimeError, TypeError) as error:
-        raise ValueError(
-            f"network returned modules that do not take a batch of shape (2, {n_features}): {error}"
-        ) from error
+        if not (isinstance(built, tuple) and len(built) == 2 and all(isinstance(m, nn.Module) for m in built)):
+            raise ValueError(
+                "network must return a pair (encoder, decoder) of torch.nn.Module, got "
+                f"{type(built).__name__}: {built!r}."
+            )
+        encoder, decoder = (module.float() for module in built)
+        x = torch.zeros(2, n_features, dtype=torch.float32)
+        try:
+            with torch.no_grad():
+                z = encoder.eval()(x)
+                x_hat = decoder.eval()(z)
+        except (RuntimeError, TypeError) as error:
+            raise ValueError(
+                f"network returned modules that do not take a batch of shape (2, {n_features}): {error}"
+            ) from error
     if not any(p.requires_grad for p in (*encoder.parameters(), *decoder.parameters())):
         raise ValueError("network returned modules with nothing to train: no parameter requires a gradient.")
     for name, got, width in (("encoder", z, n_components), ("decoder", x_hat, n_features)):
@@ -73,4 +86,4 @@ def build_from_callable(
             "network's decoder ends in a Sigmoid: with loss='binary_cross_entropy' its output is taken for logits and "
             "the sigmoid applied to it. Leave the last one out."
         )
-    return ModuleNetwork(encoder, decoder)
+    return UserNetwork(encoder, decoder)

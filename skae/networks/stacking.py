@@ -1,4 +1,4 @@
-"""Several networks of one shape as one stack, and back."""
+"""K networks of one member as one network of K members, and back."""
 
 from __future__ import annotations
 
@@ -7,30 +7,29 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 import torch
-from torch import Tensor
+from torch import nn
 
-from skae.contracts import Network
+from skae.interfaces import Network
 
 N = TypeVar("N", bound=Network)
 
 
-def joined(networks: Sequence[N]) -> N:
-    """Return a stack of the members of networks whose tensors all have a member axis; they keep their own."""
-    stack = copy.deepcopy(networks[0])
-    states = [network.state_dict() for network in networks]
-    for name, tensor in _tensors(stack).items():
-        tensor.data = torch.cat([state[name] for state in states])
-    for module in stack.modules():
-        if isinstance(module, Network):
-            module.n_members = sum(network.n_members for network in networks)
-    return stack
+def stack_networks(networks: Sequence[N]) -> N:
+    """Return a network of the members of others, of one shape, whose tensors all have a member axis; it copies them."""
+    stacked = copy.deepcopy(networks[0])
+    for modules in zip(*(network.modules() for network in (stacked, *networks)), strict=True):
+        target, *sources = modules
+        if isinstance(target, Network):
+            target.n_members = sum(source.n_members for source in sources)
+        for name, _ in target.named_parameters(recurse=False):
+            setattr(target, name, nn.Parameter(torch.cat([getattr(source, name).detach() for source in sources])))
+        for name, _ in target.named_buffers(recurse=False):
+            setattr(target, name, torch.cat([getattr(source, name) for source in sources]))
+    return stacked
 
 
-def hand_out(stack: Network, networks: Sequence[Network]) -> None:
-    """Give each network of one member its weights in the stack."""
+def unstack_networks(stacked: Network, networks: Sequence[Network]) -> None:
+    """Copy the weights of each member of a network to one of its own."""
+    state = stacked.state_dict()
     for k, network in enumerate(networks):
-        network.load_state_dict({name: tensor[k : k + 1] for name, tensor in stack.state_dict().items()})
-
-
-def _tensors(network: Network) -> dict[str, Tensor]:
-    return {**dict(network.named_parameters()), **dict(network.named_buffers())}
+        network.load_state_dict({name: tensor[k : k + 1] for name, tensor in state.items()})

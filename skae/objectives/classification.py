@@ -5,12 +5,11 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
-from skae.contracts import Batch, Network
-from skae.objectives.reconstruction import ReconstructionObjective
+from skae.interfaces import Batch, Network, Objective
 from skae.random import RandomStreams
 
 
-class ClassificationObjective(ReconstructionObjective):
+class ClassificationObjective(Objective):
     """Mean negative log-likelihood of the rows' classes.
 
     Parameters

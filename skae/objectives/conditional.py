@@ -6,9 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from skae.contracts import Batch, Network
-from skae.objectives.losses import LOSSES
-from skae.objectives.reconstruction import ReconstructionObjective
+from skae.interfaces import Batch, Network, Objective
 from skae.objectives.variational import (
     LOG_VARIANCE_BOUNDS,
     Likelihood,
@@ -131,7 +129,7 @@ def _indicators(labels: Tensor, n_classes: int) -> Tensor:
     return (labels.unsqueeze(-1) == torch.arange(n_classes, device=labels.device)).float()
 
 
-class ConditionalObjective(ReconstructionObjective):
+class ConditionalObjective(Objective):
     """Minus the evidence lower bound of each row, with its class where known; else with all, as probable as inferred.
 
     Parameters
@@ -149,8 +147,7 @@ class ConditionalObjective(ReconstructionObjective):
     network: ConditionalNetwork
 
     def __init__(self, network: ConditionalNetwork, beta: float, classification_weight: float, known_share: float):
-        super().__init__(network, LOSSES[network.likelihood.loss])
-        self.beta, self.known_share = beta, known_share
+        self.network, self.beta, self.known_share = network, beta, known_share
         self.classification_weight = classification_weight / known_share if known_share else 0.0
 
     def row_losses(self, batch: Batch, random: RandomStreams) -> Tensor:

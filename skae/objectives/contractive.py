@@ -7,12 +7,11 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor, nn
 
-from skae.contracts import Batch, Loss, Network
-from skae.objectives.reconstruction import ReconstructionObjective
+from skae.interfaces import Batch, Loss, Network, Objective
 from skae.random import RandomStreams
 
 
-class ContractiveObjective(ReconstructionObjective):
+class ContractiveObjective(Objective):
     """Reconstruction error plus the weighted squared Frobenius norm of the encoder's Jacobian at each row.
 
     Parameters
@@ -28,7 +27,7 @@ class ContractiveObjective(ReconstructionObjective):
     """
 
     def __init__(self, network: Network, loss: Loss, weight: float, exact: bool):
-        super().__init__(network, loss)
+        self.network, self.loss = network, loss
         self.weight, self.exact = weight, exact
 
     def row_losses(self, batch: Batch, random: RandomStreams) -> Tensor:

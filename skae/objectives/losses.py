@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from skae.contracts import Loss
+from skae.interfaces import Loss
 
 Number = float | Tensor
 
@@ -42,19 +42,11 @@ def _as(raw: Tensor, number: Number, *shape: int) -> Number:
 
 
 LOSSES = {
-    "squared_error": Loss(lambda raw, x: (raw - x).square(), _squared, None, lambda scale: scale**2),
-    "absolute_error": Loss(lambda raw, x: (raw - x).abs(), _absolute, None, lambda scale: scale),
-    "huber": Loss(
-        lambda raw, x: F.huber_loss(raw, x, reduction="none", delta=1.0),
-        _huber,
-        None,
-        lambda scale: min(scale, scale**2),
-    ),
+    "squared_error": Loss(lambda raw, x: (raw - x).square(), gradient=_squared),
+    "absolute_error": Loss(lambda raw, x: (raw - x).abs(), gradient=_absolute),
+    "huber": Loss(lambda raw, x: F.huber_loss(raw, x, reduction="none", delta=1.0), gradient=_huber),
     # on logits: the logarithm of a saturated sigmoid would be infinite
     "binary_cross_entropy": Loss(
-        lambda raw, x: F.binary_cross_entropy_with_logits(raw, x, reduction="none"),
-        _cross_entropy,
-        nn.Sigmoid(),
-        lambda scale: 1.0,
+        lambda raw, x: F.binary_cross_entropy_with_logits(raw, x, reduction="none"), nn.Sigmoid(), _cross_entropy
     ),
 }

@@ -5,12 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from skae.contracts import Batch, Loss, Network
-from skae.objectives.reconstruction import ReconstructionObjective
+from skae.interfaces import Batch, Loss, Network, Objective
 from skae.random import RandomStreams
 
 
-class SparseObjective(ReconstructionObjective):
+class SparseObjective(Objective):
     """Reconstruction error plus a weighted penalty on the code, mean over its units.
 
     Parameters
@@ -27,7 +26,7 @@ class SparseObjective(ReconstructionObjective):
     """
 
     def __init__(self, network: Network, loss: Loss, weight: float, target_rate: float | None):
-        super().__init__(network, loss)
+        self.network, self.loss = network, loss
         self.weight, self.target_rate = weight, target_rate
 
     def row_losses(self, batch: Batch, random: RandomStreams) -> Tensor:

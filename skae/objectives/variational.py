@@ -9,9 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from skae.contracts import Batch, Network
+from skae.interfaces import Batch, Network, Objective
 from skae.objectives.losses import LOSSES
-from skae.objectives.reconstruction import ReconstructionObjective
 from skae.random import RandomStreams, derived_seeds
 
 LOG_VARIANCE_BOUNDS = (-20.0, 20.0)  # so that a row far from all others does not overflow float32
@@ -54,7 +53,7 @@ class Likelihood(nn.Module):
     ----------
     loss : str
         Name of the distance d.
-    unit : float
+    scale : float
         Scale of the rows, where the search for s begins. It ends above a thousandth of it: the density of rows that
         are reconstructed exactly has no upper bound.
     n_members : int
@@ -63,13 +62,13 @@ class Likelihood(nn.Module):
 
     log_scale: Tensor  # log s, (K,)
 
-    def __init__(self, loss: str, unit: float, n_members: int):
+    def __init__(self, loss: str, scale: float, n_members: int):
         super().__init__()
         self.loss = loss
         self.lowest, first = 0.0, 0.0
         if loss in FAMILIES:
             distances = LOSSES[loss].elementwise(
-                torch.tensor([unit / 1000, unit], dtype=torch.float64, device="cpu"),
+                torch.tensor([scale / 1000, scale], dtype=torch.float64, device="cpu"),
                 torch.zeros(2, dtype=torch.float64, device="cpu"),
             )
             self.lowest, first = distances.clamp(1e-30, 1e30).log().tolist()
@@ -90,7 +89,7 @@ class Likelihood(nn.Module):
     def follow(self, distances: Tensor, n_features: int) -> None:
         """Move the scale a tenth of the way to its maximum likelihood for rows at these distances, (K, B).
 
-        There the distance that it predicts is the one seen. Unlike an optimizer's step, this knows no unit.
+        There the distance that it predicts is the one seen. Unlike an optimizer's step, the rows' unit does not matter.
         """
         if self.loss in FAMILIES:
             seen = distances.mean(1) / n_features
@@ -192,7 +191,7 @@ def check_linear_code(specification) -> None:
 SCORING = 3  # key of the random stream of `normal_draws`, beside those of a fit
 
 
-def normal_draws(n_draws: int, n_components: int, entropy: int) -> Tensor:
+def normal_draws(n_draws: int, n_components: int, seed: int) -> Tensor:
     """Return standard normal numbers, (n_draws, n_components), that are spread more evenly than independent ones.
 
     Points of a scrambled Sobol sequence, on the CPU: means over them are as right on average, and vary less [1]_.
@@ -202,7 +201,7 @@ def normal_draws(n_draws: int, n_components: int, entropy: int) -> Tensor:
     .. [1] Buchholz, A., Wenzel, F. and Mandt, S., "Quasi-Monte Carlo variational inference", ICML 2018.
     """
     with torch.device("cpu"):
-        sobol = torch.quasirandom.SobolEngine(n_components, scramble=True, seed=derived_seeds(entropy, SCORING)[0])
+        sobol = torch.quasirandom.SobolEngine(n_components, scramble=True, seed=derived_seeds(seed, SCORING)[0])
     uniform = sobol.draw(n_draws, dtype=torch.float64)
     return torch.special.ndtri(uniform.clamp(1e-9, 1 - 1e-9)).float()
 
@@ -212,7 +211,7 @@ def kl_to_standard_normal(mean: Tensor, log_variance: Tensor) -> Tensor:
     return 0.5 * (mean.square() + log_variance.exp() - log_variance - 1).sum(-1)
 
 
-class VariationalObjective(ReconstructionObjective):
+class VariationalObjective(Objective):
     """Minus the evidence lower bound of each row, in nats, from one draw of its code.
 
     Parameters
@@ -226,8 +225,7 @@ class VariationalObjective(ReconstructionObjective):
     network: VariationalNetwork
 
     def __init__(self, network: VariationalNetwork, beta: float):
-        super().__init__(network, LOSSES[network.likelihood.loss])
-        self.beta = beta
+        self.network, self.beta = network, beta
 
     def row_losses(self, batch: Batch, random: RandomStreams) -> Tensor:
         """Return the loss of each row, (K, B)."""

@@ -2,39 +2,46 @@
 
 from __future__ import annotations
 
-import warnings
+import logging
 from dataclasses import KW_ONLY, dataclass
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-import pandas as pd
-from sklearn.base import BaseEstimator, OutlierMixin, _fit_context, clone
+from sklearn.base import clone
 from sklearn.callback import CallbackSupportMixin
-from sklearn.utils._param_validation import HasMethods, Interval, RealNotInt, StrOptions
-from sklearn.utils.validation import (
-    _check_y,
-    check_consistent_length,
-    check_is_fitted,
-    check_memory,
-    validate_data,
-)
+from sklearn.utils.validation import check_is_fitted, check_memory, validate_data
 
-from skae.estimators import BaseAutoEncoder, StackedAutoEncoderClassifier
-from skae.estimators.fitted import FLOATS, check_rows
-from skae.estimators.together import training_key
+from skae._compat import HasMethods, Interval, RealNotInt, StrOptions, fit_context
+from skae.estimators import BaseAutoEncoder
+from skae.estimators.batched_training import Fit, TrainingPlan, find_fitted
+from skae.estimators.fit_key import fit_key
+from skae.estimators.fitted import FLOATS
+from skae.estimators.transaction import transaction
+from skae.outliers.bagging import BaggedAutoEncoders
 from skae.outliers.cache import train
 from skae.outliers.ensemble import ErrorEnsemble
 from skae.outliers.errors import MEASURES, make_measure
-from skae.outliers.members import Members
+from skae.outliers.fitted import FittedDetector, without_nan
+from skae.outliers.fitting import fit_within
+from skae.outliers.rows import hold_out, normal_rows
 from skae.outliers.threshold import threshold_rule
-from skae.random import derived_seeds, entropy_from
 
-HOLD_OUT = 1  # key of its random numbers beside the autoencoder's own
+logger = logging.getLogger(__name__)
+
+NOT_TRAINED = ("threshold", "contamination", "error", "memory")  # parameters that training does not depend on
+
+
+class Training(NamedTuple):
+    """A model, and the rows that it is trained and its threshold set on."""
+
+    model: Any
+    X_train: np.ndarray
+    X_held_out: np.ndarray | None  # None: the threshold is set on the errors of the training rows
 
 
 @dataclass(repr=False, eq=False)
-class AutoEncoderOutlierDetector(OutlierMixin, CallbackSupportMixin, BaseEstimator):
+class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
     """Outlier and novelty detection by reconstruction error.
 
     An autoencoder learns what most rows have in common; a row that it reconstructs with an error above the
@@ -140,7 +147,7 @@ class AutoEncoderOutlierDetector(OutlierMixin, CallbackSupportMixin, BaseEstimat
         "random_state": ["random_state"],
     }
 
-    @_fit_context(prefer_skip_nested_validation=False)
+    @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y=None):
         """Train the autoencoder and set the threshold.
 
@@ -165,33 +172,23 @@ class AutoEncoderOutlierDetector(OutlierMixin, CallbackSupportMixin, BaseEstimat
             the earlier state if no epoch was finished.
         """
         threshold_rule(self.threshold, self.contamination, self.novelty)  # raises before any training
-        autoencoder = self._unfitted_autoencoder()
-        context = self._init_callback_context(max_subtasks=1)
-        earlier = dict(vars(self))
-        try:
+        with transaction(self, model="autoencoder_"):
+            context = self._init_callback_context(max_subtasks=1)
             X = validate_data(self, X, dtype=FLOATS)
             context.call_on_fit_task_begin(estimator=self, X=X, y=y)
-            X_train, X_held_out = self._split(self._normal_rows(X, y))
-            cached = check_memory(self.memory).cache(train, ignore=["autoencoder", "caller", "context"])
-            subcontext = context.subcontext(task_name="fit-autoencoder")
+            X_normal = self._normal_rows(X, y)
+            training = find_fitted(self, X_normal, NOT_TRAINED) or self._prepare(X_normal)
             try:
-                # the parameters are this detector's own, whichever fit filled the cache
-                autoencoder.__dict__.update(cached(training_key(autoencoder), X_train, autoencoder, self, subcontext))
+                if not training.model.__sklearn_is_fitted__():
+                    self._train(training, context)
+            except KeyboardInterrupt as error:
+                if not training.model.__sklearn_is_fitted__():
+                    error.add_note(f"The {type(self).__name__} is left as it was before this call.")
+                raise
             finally:
                 # fitted to the end, or with the best weights before an interruption
-                if autoencoder.__sklearn_is_fitted__():
-                    measure = make_measure(self.error, autoencoder, X_train)
-                    errors = np.sort(measure.errors(X_train if X_held_out is None else X_held_out))
-                    self._set_threshold(errors)  # which may not like them, and leaves the earlier state then
-                    self._errors, self._held_out = errors, X_held_out is not None
-                    self.autoencoder_, self._measure = autoencoder, measure
-        except BaseException as error:
-            if vars(self).get("autoencoder_") is earlier.get("autoencoder_"):
-                self.__dict__.clear()
-                self.__dict__.update(earlier)
-                if isinstance(error, KeyboardInterrupt):
-                    error.add_note(f"The {type(self).__name__} is left as it was.")
-            raise
+                if training.model.__sklearn_is_fitted__():
+                    self.__dict__.update(self._fitted_attributes(training))
         context.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes=dict)
         return self
 
@@ -220,7 +217,7 @@ class AutoEncoderOutlierDetector(OutlierMixin, CallbackSupportMixin, BaseEstimat
         self.set_params(threshold=threshold, contamination=contamination)
         try:
             self._validate_params()
-            self._set_threshold(self._errors)
+            self.__dict__.update(self._threshold_attributes(self._errors))
         except ValueError:
             self.set_params(**earlier)
             raise
@@ -243,143 +240,57 @@ class AutoEncoderOutlierDetector(OutlierMixin, CallbackSupportMixin, BaseEstimat
         """
         return self.fit(X, y).predict(X)
 
-    def score_samples(self, X):
-        """Return minus the error of each row; the lower, the more abnormal.
+    # ---- training ------------------------------------------------------------------------------------------
 
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows.
+    def _normal_rows(self, X: np.ndarray, y) -> np.ndarray:
+        return X if y is None or not self.novelty else normal_rows(X, y)
 
-        Returns
-        -------
-        scores : ndarray of shape (n_samples,), float64
-        """
-        rows = self._check_rows(X)
-        return -self._measure.errors(rows)
+    def _prepare(self, X: np.ndarray) -> Training:
+        return Training(self._unfitted_autoencoder(), *hold_out(X, self.calibration_fraction, self.random_state))
 
-    def decision_function(self, X):
-        """Return the threshold minus the error of each row: negative for outliers.
+    def _train(self, training: Training, context) -> None:
+        """Train the model, or take it from the cache, whose key must tell it surely from others."""
+        model, key = training.model, fit_key(training.model)
+        subcontext = context.subcontext(task_name="fit-autoencoder")
+        if key is None:
+            if self.memory is not None:
+                logger.info("%s holds code that cannot be told apart surely: it is not cached.", self.autoencoder)
+            fit_within(subcontext, self, model, training.X_train)
+            return
+        cached = check_memory(self.memory).cache(train, ignore=["autoencoder", "caller", "context"])
+        # the parameters are this detector's own, whichever fit filled the cache
+        model.__dict__.update(cached(key, training.X_train, model, self, subcontext))
 
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows.
+    def _fitted_attributes(self, training: Training) -> dict:
+        measure = make_measure(self.error, training.model, training.X_train)
+        calibration = training.X_train if training.X_held_out is None else training.X_held_out
+        errors = np.sort(without_nan(measure.errors(calibration)))
+        return {
+            "autoencoder_": training.model,
+            "_measure": measure,
+            "_errors": errors,
+            "_held_out": training.X_held_out is not None,
+            **self._threshold_attributes(errors),
+        }
 
-        Returns
-        -------
-        decision : ndarray of shape (n_samples,), float64
-        """
-        return self.score_samples(X) - self.offset_
+    def _threshold_attributes(self, errors: np.ndarray) -> dict:
+        threshold = threshold_rule(self.threshold, self.contamination, self.novelty)(errors)
+        return {"threshold_": threshold, "offset_": -threshold}
 
-    def predict(self, X):
-        """Tell inliers from outliers.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows.
-
-        Returns
-        -------
-        labels : ndarray of shape (n_samples,)
-            +1 for inliers, -1 for outliers.
-        """
-        return np.where(self.decision_function(X) < 0, -1, 1)
-
-    def p_values(self, X):
-        """Return the probability that a normal row has an error as large as each row's: split-conformal p-values.
-
-        ``scipy.stats.false_discovery_control(p_values)`` adjusts them: rows where it gives 0.1 or less hold about 10 %
-        normal ones, if the held-out rows are normal ones, drawn like those of X.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows that the detector was not fitted on.
-
-        Returns
-        -------
-        p_values : ndarray of shape (n_samples,)
-            Between 1 / (m + 1) and 1, where m rows were held out.
-
-        Raises
-        ------
-        ValueError
-            If no rows were held out: errors of training rows are too small to compare with.
-        """
-        rows = self._check_rows(X)
-        if not self._held_out:
-            raise ValueError(
-                "p_values compares with rows that did not train, and there are none: set calibration_fraction=0.2, "
-                "say, and fit again."
-            )
-        n_larger = len(self._errors) - np.searchsorted(self._errors, self._measure.errors(rows))
-        return (1 + n_larger) / (1 + len(self._errors))
-
-    def explain(self, X):
-        """Return what each feature adds to the error of each row.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows; a DataFrame's index is kept.
-
-        Returns
-        -------
-        contributions : DataFrame of shape (n_samples, n_features)
-            A row's sum is its error, minus its `score_samples`. Reshape a row of pixels or times to see the map or
-            curve of the error. The ensemble's error is shared out in proportion to the squared differences from the
-            nearest training rows and from the denoised row; the parts of a "whitened" error may be negative.
-
-        Raises
-        ------
-        ValueError
-            If ``error="auto"`` is a variational autoencoder's bound, which does not belong to single features.
-
-        See Also
-        --------
-        skae.plotting.ExplanationDisplay : Draws a row of it.
-        """
-        rows = self._check_rows(X)
-        contributions = self._measure.contributions(rows)
-        names = getattr(self, "feature_names_in_", [f"x{i}" for i in range(rows.shape[1])])
-        return pd.DataFrame(contributions, columns=names, index=X.index if isinstance(X, pd.DataFrame) else None)
-
-    def reconstruct(self, X):
-        """Return what the autoencoder makes of each row.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows.
-
-        Returns
-        -------
-        X_hat : ndarray of shape (n_samples, n_features)
-            Reconstructions. The ensemble's are its network's or, without ``novelty``, the mean of the
-            nearest training rows.
-        """
-        rows = self._check_rows(X)
-        return self.autoencoder_.reconstruct(rows)
-
-    def _check_rows(self, X) -> np.ndarray:
-        check_is_fitted(self)
-        return check_rows(self, X)
-
-    def _split(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return the rows to train on and those held out, if any."""
-        if self.calibration_fraction is None:
-            return X, None
-        n_held_out = round(self.calibration_fraction * len(X))
-        if not 0 < n_held_out < len(X):
-            raise ValueError(
-                f"calibration_fraction={self.calibration_fraction} of {len(X)} rows leaves no row to "
-                f"{'train on' if n_held_out else 'calibrate on'}: change it or set it to None."
-            )
-        (seed,) = derived_seeds(entropy_from(self.random_state), HOLD_OUT)
-        order = np.random.default_rng(seed).permutation(len(X))
-        return X[order[n_held_out:]], X[order[:n_held_out]]
+    def _plan_training(self, X, y) -> TrainingPlan | None:
+        """Return what `fit` would train, if that can be batched with the training of others."""
+        self._validate_params()
+        if self.autoencoder is None:
+            return None
+        X_normal = self._normal_rows(validate_data(clone(self), X, dtype=FLOATS), y)
+        training = self._prepare(X_normal)
+        if isinstance(training.model, BaggedAutoEncoders):
+            fits = training.model.draw_fits(training.X_train)
+        else:
+            training.model._validate_params()
+            data = training.model._check_training_data(training.X_train, None, reset=True)
+            fits = [Fit(training.model, data.X)]
+        return TrainingPlan(fit_key(self, NOT_TRAINED, by_identity=True), X_normal, training, fits, self)
 
     def _unfitted_autoencoder(self) -> Any:
         autoencoder: Any
@@ -392,37 +303,10 @@ class AutoEncoderOutlierDetector(OutlierMixin, CallbackSupportMixin, BaseEstimat
                     "the ensemble that autoencoder=None stands for has its own members."
                 )
             autoencoder = ErrorEnsemble(not self.novelty)
-        elif isinstance(self.autoencoder, StackedAutoEncoderClassifier):
-            raise ValueError(
-                "autoencoder is a StackedAutoEncoderClassifier, which learns classes and reconstructs nothing: give a "
-                "StackedAutoEncoder."
-            )
         else:
             autoencoder = clone(self.autoencoder)
             if not as_is:
-                autoencoder = Members(autoencoder, self.n_estimators, self.max_samples)
+                autoencoder = BaggedAutoEncoders(autoencoder, self.n_estimators, self.max_samples)
         if self.random_state is not None:
             autoencoder.set_params(random_state=self.random_state)
         return autoencoder
-
-    def _normal_rows(self, X: np.ndarray, y) -> np.ndarray:
-        """Return the rows to train on."""
-        if not self.novelty or y is None:
-            return X
-        y = _check_y(y)
-        check_consistent_length(X, y)
-        outlier = y == -1
-        if not outlier.any() and (y != 1).any():
-            warnings.warn(
-                f"y has the labels {np.unique(y)[:5]} and no -1: all rows are trained on as normal ones. Outliers are "
-                "to be labelled -1, normal rows 1: where 1 stands for outliers, give np.where(y == 1, -1, 1).",
-                UserWarning,
-                stacklevel=4,
-            )
-        if outlier.all():
-            raise ValueError("y labels every row -1: with novelty=True no row is left to train on.")
-        return X[~outlier] if outlier.any() else X
-
-    def _set_threshold(self, errors: np.ndarray) -> None:
-        self.threshold_ = threshold_rule(self.threshold, self.contamination, self.novelty)(errors)
-        self.offset_ = -self.threshold_

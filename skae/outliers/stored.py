@@ -83,7 +83,7 @@ class StoredSamples(StoredRows):
         squared, norms = self.squared_distances(x)
         squared = squared.masked_fill_(squared <= SAME * norms, 0.0).unflatten(1, (-1, self.n_stored))
         least, where = squared.min(2, keepdim=True)  # (B, K, 1)
-        squared.scatter_add_(2, where, torch.where(least == 0, torch.inf, 0.0))
+        squared.scatter_add_(2, where, torch.zeros_like(least).masked_fill(least == 0, torch.inf))
         least = squared.amin(2)  # infinite where a sample holds nothing but x
         others = least.isfinite()
-        return torch.where(others, least, 0.0).sqrt().sum(1) / others.sum(1).clamp(min=1)
+        return least.masked_fill(~others, 0.0).sqrt().sum(1) / others.sum(1).clamp(min=1)

@@ -9,11 +9,22 @@ import numpy as np
 from scipy.stats import median_abs_deviation
 
 AUTO_RULES = {True: "mean+3*std", False: "median+5*mad"}  # by novelty
+
+
+def _mad(errors: np.ndarray) -> float:
+    """Return the median absolute deviation.
+
+    It is 0 where more than half of the errors are equal, as with binary columns. Then the mean absolute deviation takes
+    its place, times what makes the two equal for a normal distribution (Iglewicz & Hoaglin 1993).
+    """
+    return float(median_abs_deviation(errors)) or 0.8453 * float(np.abs(errors - np.median(errors)).mean())
+
+
 _STATISTICS: dict[str, Callable[[np.ndarray], float]] = {
     "mean": np.mean,
     "median": np.median,
     "std": np.std,
-    "mad": median_abs_deviation,
+    "mad": _mad,
 }
 _NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _RULE = re.compile(

@@ -8,6 +8,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from skae._compat import fused_adamw
+
 
 class AdamW:
     """Adam with decoupled weight decay [1]_.
@@ -69,10 +71,11 @@ class AdamW:
         moved = [i for i, p in enumerate(self.params) if p.grad is not None]
         targets = self._values
         if self._moves is not None:
-            torch._foreach_zero_(self._moves)
+            for move in self._moves:
+                move.zero_()
             targets = self._moves
         self.n_steps += 1
-        torch._fused_adamw_(
+        fused_adamw(
             [targets[i] for i in moved],
             [cast(Tensor, self.params[i].grad) for i in moved],
             [self.means[i] for i in moved],

@@ -1,61 +1,81 @@
-"""The one training loop. It calls the objective's ``step`` and never learns which autoencoder it trains."""
+"""The one training loop, which never learns which autoencoder it trains."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from skae.contracts import EpochListener, Objective
-from skae.device import one_thread
+from skae._compat import limit_to_one_thread
+from skae.interfaces import EpochListener, Objective
 from skae.random import RandomStreams, derived_seeds
 from skae.training.adamw import AdamW
 from skae.training.rows import Rows
 from skae.training.schedule import Schedule
+from skae.training.steps import Step, make_step
 
 SHUFFLING, NOISE, VALIDATION_NOISE = range(3)
-SHARED_PRODUCT = 2**20  # multiplications; threads take longer to agree on fewer than to do them
+SHARED_MATMUL_SIZE = 2**20  # multiplications; threads take longer to agree on fewer than to do them
+
+
+class BestWeights(NamedTuple):
+    """Each member's weights after the epoch with its lowest monitored loss."""
+
+    losses: np.ndarray  # (K,)
+    epoch: int  # of the last new low, counted from 1
+    weights: dict[str, Tensor]
+
+    def restore(self, module: nn.Module) -> None:
+        """Put the weights back."""
+        module.load_state_dict(self.weights)
 
 
 @dataclass
 class History:
-    """What happened, epoch by epoch; filled while training runs, so that an interrupted fit has it too."""
+    """What happened, epoch by epoch; filled while training runs, so that an interrupted fit has it too.
 
-    losses: list[np.ndarray] = field(default_factory=list)  # (K,) each
-    validation_losses: list[np.ndarray] = field(default_factory=list)
-    best_epoch: int = 0  # counted from 1; 0 before any epoch is finished
+    Each change is one assignment: an interrupt comes before or after it.
+    """
+
+    epochs: list[tuple[np.ndarray, np.ndarray | None]] = field(default_factory=list)  # training and held-out losses
+    best: BestWeights | None = None
     optimizer_states: list[list[Tensor]] = field(default_factory=list)
 
+    @property
+    def losses(self) -> list[np.ndarray]:
+        """Training losses of each epoch, (K,) each."""
+        return [losses for losses, _ in self.epochs]
 
-class BestWeights:
-    """A copy of each member's weights at the epoch with its lowest monitored loss."""
+    @property
+    def validation_losses(self) -> list[np.ndarray]:
+        """Held-out losses of each epoch, (K,) each; empty where no rows are held out."""
+        return [losses for _, losses in self.epochs if losses is not None]
 
-    def __init__(self, module: nn.Module, n_members: int):
-        self._module, self._n_members = module, n_members
-        self.loss = np.full(n_members, np.inf)
-        self._saved = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    def of_member(self, k: int) -> History:
+        """Return the losses of one member of several."""
+        own = History([(losses[k : k + 1], None) for losses in self.losses])
+        own.best = BestWeights(own.losses[-1], 1 + int(np.argmin(own.losses)), {})
+        return own
 
-    def update(self, losses: np.ndarray) -> bool:
-        """Save the members whose loss is a new low; return whether there was one."""
-        better = losses < self.loss
-        if not better.any():
-            return False
-        self.loss[better] = losses[better]
-        members = torch.from_numpy(np.flatnonzero(better))
-        for name, tensor in self._module.state_dict().items():
-            if self._n_members == 1:  # perhaps a user's module, whose tensors have no member axis
-                self._saved[name].copy_(tensor)
-            else:
-                self._saved[name][members] = tensor[members]
-        return True
-
-    def restore(self) -> None:
-        """Put the saved weights back."""
-        self._module.load_state_dict(self._saved)
+    def add(self, losses: np.ndarray, validation_losses: np.ndarray | None, module: nn.Module) -> None:
+        """Add an epoch, and keep the weights of the members whose monitored loss is a new low."""
+        monitored = losses if validation_losses is None else validation_losses
+        self.epochs.append((losses, validation_losses))
+        earlier, state = self.best, module.state_dict()
+        if earlier is None or (better := monitored < earlier.losses).all():
+            weights = {name: tensor.clone() for name, tensor in state.items()}
+            self.best = BestWeights(monitored, len(self.epochs), weights)
+        elif better.any():
+            members = torch.from_numpy(better)
+            weights = {
+                name: torch.where(members.to(t.device).view(-1, *[1] * (t.ndim - 1)), t, earlier.weights[name])
+                for name, t in state.items()
+            }
+            self.best = BestWeights(np.where(better, monitored, earlier.losses), len(self.epochs), weights)
 
 
 def train(
@@ -63,7 +83,7 @@ def train(
     rows: Rows,
     index: Tensor,
     schedule: Schedule,
-    entropies: Sequence[int],
+    seeds: Sequence[int],
     *,
     history: History,
     validation_index: Tensor | None = None,
@@ -82,8 +102,8 @@ def train(
     index : Tensor of shape (K, n)
         Rows that each member trains on.
     schedule : Schedule
-        Batch size, epochs, learning rate, stopping rule.
-    entropies : sequence of int
+        Mini-batch size, epochs, learning rate, stopping rule.
+    seeds : sequence of int
         Seeds of all random numbers of each member.
     history : History
         Filled in; its ``optimizer_states``, where given, are continued.
@@ -92,88 +112,97 @@ def train(
     first_epoch : int, default=0
         Epochs that earlier calls have run; later ones draw other random numbers.
     listener : EpochListener or None, default=None
-        Told of every epoch.
+        Follows the epochs.
     verbose : bool, default=False
         Print a line an epoch.
 
     Raises
     ------
     FloatingPointError
-        If a loss is not finite. As after any exception, the network then has the best weights so far.
+        If a loss is not finite. After any exception ``history.best`` has the best weights so far.
     """
-    n_members, n = index.shape
-    n_batches = -(-n // schedule.batch_size)
-    groups = [group if isinstance(group, dict) else {"params": group} for group in objective.parameter_groups()]
-    optimizers = [AdamW(schedule.learning_rate_init, schedule.alpha, **group) for group in groups]
+    n = index.shape[1]
+    optimizers = [AdamW(schedule.learning_rate_init, schedule.alpha, **group) for group in objective.parameter_groups()]
     for optimizer, state in zip(optimizers, history.optimizer_states, strict=False):
         optimizer.continue_from(state)
-    best = BestWeights(objective.network, n_members)
-    lowest, n_stalled, n_reductions = np.full(n_members, np.inf), 0, 0
+    step = make_step(objective, optimizers, rows.device)
+    is_small = objective.network.max_matmul_size(schedule.batch_size) < SHARED_MATMUL_SIZE
+    stall = _Stall(schedule, len(index))
 
     def streams(purpose: int, epoch: int) -> RandomStreams:
-        return RandomStreams([derived_seeds(entropy, purpose, epoch)[0] for entropy in entropies], rows.device)
+        return RandomStreams([derived_seeds(seed, purpose, epoch)[0] for seed in seeds], rows.device)
 
     def train_epoch(epoch: int) -> np.ndarray:
         objective.network.train()
         shuffled = index.gather(1, streams(SHUFFLING, epoch).permutation(n))
-        noise = streams(NOISE, epoch)
-        total = torch.zeros(n_members, device=rows.device, dtype=torch.float32)
-        for i, batch in enumerate(rows.batches(shuffled, schedule.batch_size)):
-            progress = (epoch - first_epoch + i / n_batches) / schedule.max_iter
-            rate = schedule.rate(progress, n_reductions)
-            for optimizer in optimizers:
-                optimizer.set_rate(rate)
-            total.add_(objective.step(batch, noise, optimizers), alpha=batch.x.shape[1])
-        return (total / n).cpu().double().numpy()  # the epoch's only synchronisation
+        batches = rows.batches(shuffled, schedule.batch_size)
+        rates = schedule.rates(epoch - first_epoch, -(-n // schedule.batch_size), stall.n_reductions)
+        return _train_epoch(step, optimizers, batches, rates, streams(NOISE, epoch), index.shape)
 
-    alone = objective.network.largest_product(schedule.batch_size) < SHARED_PRODUCT
     try:
         for epoch in range(first_epoch, first_epoch + schedule.max_iter):
             if listener is not None:
                 listener.begin()
-            with one_thread() if alone else nullcontext():
-                losses = train_epoch(epoch)
-            monitored = losses
+            losses = limit_to_one_thread(train_epoch, epoch) if is_small else train_epoch(epoch)
+            held_out = None
             if validation_index is not None:
                 # the same noise every epoch, so that epochs can be compared
-                monitored = _mean_loss(
-                    objective, rows, validation_index, schedule.batch_size, streams(VALIDATION_NOISE, 0)
-                )
+                noise = streams(VALIDATION_NOISE, 0)
+                held_out = _mean_loss(objective, rows, validation_index, schedule.batch_size, noise)
+            monitored = losses if held_out is None else held_out
             if not (np.isfinite(losses).all() and np.isfinite(monitored).all()):
                 raise FloatingPointError(
                     f"The training loss is not finite in epoch {epoch + 1}: training has diverged. Scale the "
                     f"columns of X (StandardScaler) or lower learning_rate_init={max(schedule.learning_rate_init)}."
                 )
-            history.losses.append(losses)
-            if validation_index is not None:
-                history.validation_losses.append(monitored)
-            if best.update(monitored):
-                history.best_epoch = len(history.losses)
+            history.add(losses, held_out, objective.network)
             if verbose:
-                held_out = "" if validation_index is None else f", validation loss {monitored.mean():.6g}"
-                print(f"Epoch {epoch + 1}: loss {losses.mean():.6g}{held_out}")
+                monitor = "" if held_out is None else f", validation loss {held_out.mean():.6g}"
+                print(f"Epoch {epoch + 1}: loss {losses.mean():.6g}{monitor}")
             if listener is not None and listener.end():
                 break
-            improved = monitored < lowest - schedule.tol * np.where(np.isfinite(lowest), np.abs(lowest), 0)
-            lowest = np.where(improved, monitored, lowest)
-            n_stalled = 0 if improved.any() else n_stalled + 1
-            if n_stalled >= schedule.n_iter_no_change:
-                if schedule.learning_rate == "adaptive" and n_reductions < schedule.max_reductions:
-                    n_stalled, n_reductions = 0, n_reductions + 1
-                elif schedule.stops_on_stall:
-                    break
-    except BaseException:
-        best.restore()
-        raise
+            if stall.ends_training(monitored):
+                break
     finally:
         objective.network.eval()
-        trained = {id(p) for optimizer in optimizers for p in optimizer.params}
-        for parameter in objective.network.parameters():
-            if id(parameter) not in trained:  # a view of one that is, which would be pickled whole
-                parameter.data = parameter.data.clone()
-    if validation_index is not None:
-        best.restore()
+        for optimizer in optimizers:
+            optimizer.zero_grad()
+    if validation_index is not None and history.best is not None:
+        history.best.restore(objective.network)
     history.optimizer_states = [optimizer.state() for optimizer in optimizers]
+
+
+class _Stall:
+    """The monitored loss's lowest value so far, and what follows when it has stalled."""
+
+    def __init__(self, schedule: Schedule, n_members: int):
+        self._schedule = schedule
+        self._lowest, self._n_stalled = np.full(n_members, np.inf), 0
+        self.n_reductions = 0  # of an adaptive learning rate
+
+    def ends_training(self, monitored: np.ndarray) -> bool:
+        """Take an epoch's losses in, (K,)."""
+        schedule, lowest = self._schedule, self._lowest
+        improved = monitored < lowest - schedule.tol * np.where(np.isfinite(lowest), np.abs(lowest), 0)
+        self._lowest = np.where(improved, monitored, lowest)
+        self._n_stalled = 0 if improved.any() else self._n_stalled + 1
+        if self._n_stalled < schedule.n_iter_no_change:
+            return False
+        if schedule.learning_rate == "adaptive" and self.n_reductions < schedule.max_reductions:
+            self._n_stalled, self.n_reductions = 0, self.n_reductions + 1
+            return False
+        return schedule.stops_on_stall
+
+
+def _train_epoch(step: Step, optimizers, batches, rates, noise: RandomStreams, shape: torch.Size) -> np.ndarray:
+    """Take a step a mini-batch; return each member's mean loss, (K,)."""
+    n_members, n = shape
+    total = torch.zeros(n_members, device=noise.device, dtype=torch.float32)
+    for batch, rate in zip(batches, rates, strict=True):
+        for optimizer in optimizers:
+            optimizer.set_rate(rate)
+        total.add_(step(batch, noise), alpha=batch.x.shape[1])
+    return (total / n).cpu().double().numpy()  # the epoch's only synchronisation
 
 
 @torch.no_grad()

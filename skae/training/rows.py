@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skae.contracts import Batch, RowSummary
 from skae.device import free_memory
+from skae.interfaces import Batch, RowSummary
 
 logger = logging.getLogger(__name__)
 
@@ -21,8 +21,8 @@ SHARE_OF_FREE_MEMORY = 0.7
 # In the cache as float64.
 CHUNK_VALUES = 2**15
 
-# Its reciprocal must be a float32 too; rows of a smaller scale are constant.
-SMALLEST_SCALE = 1e-30
+# Relative to the mean: what is left by rounding where a column is constant.
+ROUNDING = 1e-13
 
 
 class Rows:
@@ -103,7 +103,7 @@ def _as_float32(array: np.ndarray) -> np.ndarray:
 
 
 def summarize(X: np.ndarray) -> RowSummary:
-    """Return the mean and scale of rows in float64, without a copy of X."""
+    """Return the mean and scale of rows in float64, without a copy of X; constant rows have scale 1."""
     n_chunk = max(1, CHUNK_VALUES // X.shape[1])
     n, mean, squares = 0, np.zeros(X.shape[1]), np.zeros(X.shape[1])  # sums of squared deviations
     with np.errstate(under="ignore"):
@@ -118,7 +118,8 @@ def summarize(X: np.ndarray) -> RowSummary:
             squares += ones @ rows + np.square(center - mean) * (len(rows) * (1 - share))
             mean += (center - mean) * share
         variance = squares / n
-        scale = float(np.sqrt(variance.mean()))
+        varies = variance > np.square(ROUNDING * mean)
+        scale = float(np.sqrt(np.where(varies, variance, 0.0).mean()))
         resolution = np.spacing(np.abs(mean).astype(np.float32))
-        coarse = np.flatnonzero((variance > np.square(1e-13 * mean)) & (resolution > 0.01 * np.sqrt(variance)))
-    return RowSummary(torch.from_numpy(mean), scale if scale > SMALLEST_SCALE else 1.0, tuple(coarse.tolist()))
+        unresolved = np.flatnonzero(varies & (resolution > 0.01 * np.sqrt(variance)))
+    return RowSummary(torch.from_numpy(mean), scale or 1.0, tuple(unresolved.tolist()))

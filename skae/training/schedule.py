@@ -20,11 +20,12 @@ class Schedule:
     stops_on_stall: bool
     max_reductions: int = 4  # of an adaptive rate, each to a fifth
 
-    def rate(self, progress: float, n_reductions: int) -> float:
-        """Share of the rate at ``progress`` in [0, 1) of the fit, after ``n_reductions`` of an adaptive one."""
+    def rates(self, epoch: int, n_steps: int, n_reductions: int) -> list[float]:
+        """Return the share of the learning rate that each step of an epoch has, after so many reductions of it."""
         if self.learning_rate == "cosine":  # Loshchilov & Hutter 2017
-            return 0.5 * (1 + math.cos(math.pi * progress))
-        return 1 / 5**n_reductions
+            progress = [(epoch + i / n_steps) / self.max_iter for i in range(n_steps)]
+            return [0.5 * (1 + math.cos(math.pi * share)) for share in progress]
+        return [1 / 5**n_reductions] * n_steps
 
 
 def auto_batch_size(n_samples: int) -> int:

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skae import AutoEncoderTransformer, DenoisingAutoEncoder, SparseAutoEncoder
-from skae.contracts import Network, RowSummary
+from skae.interfaces import Network, RowSummary
 from skae.networks import DenseNetwork
 from skae.networks.activations import ACTIVATIONS
 from skae.objectives import LOSSES, ReconstructionObjective
@@ -46,7 +46,7 @@ def test_gradients_are_those_of_autograd(loss, activation, code, hidden, n_membe
     losses = LOSSES[loss].elementwise(network(x), target).mean((1, 2))
     unit = torch.rand(n_members, dtype=torch.float64) + 0.1 if unit_of_each else 0.3
     expected = torch.autograd.grad((losses / unit).sum(), list(network.parameters()))
-    by_hand = network.gradients_by_hand(LOSSES[loss], unit)
+    by_hand = network.fused_gradients(LOSSES[loss], unit)
     torch.testing.assert_close(by_hand.compute(x, target), losses.detach(), rtol=1e-10, atol=1e-12)
     weights, biases = expected[::2], expected[1::2]
     for block, weight, bias in zip(by_hand.parameters, weights, biases, strict=True):
@@ -55,7 +55,7 @@ def test_gradients_are_those_of_autograd(loss, activation, code, hidden, n_membe
 
 def test_the_networks_parameters_are_views_of_those_to_optimise():
     network = build(2)
-    by_hand = network.gradients_by_hand(LOSSES["squared_error"], 1.0)
+    by_hand = network.fused_gradients(LOSSES["squared_error"], 1.0)
     with torch.no_grad():
         for block in by_hand.parameters:
             block.zero_()
@@ -64,7 +64,7 @@ def test_the_networks_parameters_are_views_of_those_to_optimise():
 
 @pytest.mark.parametrize("layers", [{"dropout": 0.1}, {"normalization": "layer"}, {"tied_weights": True}], ids=str)
 def test_other_layers_are_left_to_autograd(layers):
-    assert build(1, **layers).gradients_by_hand(LOSSES["squared_error"], 1.0) is None
+    assert build(1, **layers).fused_gradients(LOSSES["squared_error"], 1.0) is None
 
 
 @pytest.mark.parametrize("make", [AutoEncoderTransformer, DenoisingAutoEncoder])
@@ -73,7 +73,7 @@ def test_training_is_the_same_by_hand_and_by_autograd(make, digits, monkeypatch)
         return make(4, hidden_layer_sizes=(16,), max_iter=3, random_state=0).fit(digits)
 
     by_hand = fit()
-    monkeypatch.setattr("skae.networks.dense.StackNetwork.gradients_by_hand", Network.gradients_by_hand)
+    monkeypatch.setattr("skae.networks.dense.DenseAutoEncoder.fused_gradients", Network.fused_gradients)
     np.testing.assert_allclose(by_hand.loss_curve_, fit().loss_curve_, rtol=1e-4)
 
 

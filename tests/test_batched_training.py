@@ -10,9 +10,9 @@ from skae import (
     StackedAutoEncoder,
     VariationalAutoEncoder,
 )
-from skae.estimators import together
-from skae.estimators.together import Fit, can_be_stacked, train_together
-from skae.networks import ConvNetwork, DenseNetwork, hand_out, joined
+from skae.estimators import batched_training
+from skae.estimators.batched_training import Fit, can_be_batched, train_batched
+from skae.networks import ConvNetwork, DenseNetwork, stack_networks, unstack_networks
 from skae.random import RandomStreams
 from skae.training import summarize
 
@@ -61,8 +61,8 @@ def test_together_as_alone(autoencoder, rows):
         type(autoencoder)(**{**parameters, "learning_rate_init": rate, "alpha": decay, "random_state": seed})
         for seed, (rate, decay) in enumerate(zip(rates, decays, strict=True))
     ]
-    assert can_be_stacked(autoencoder)
-    train_together([Fit(member, rows, sample) for member, sample in zip(members, samples, strict=True)])
+    assert can_be_batched(autoencoder)
+    train_batched([Fit(member, rows, sample) for member, sample in zip(members, samples, strict=True)])
     for member, sample in zip(members, samples, strict=True):
         assert_alike(member, type(autoencoder)(**member.get_params(deep=False)).fit(rows[sample]), rows)
 
@@ -70,7 +70,7 @@ def test_together_as_alone(autoencoder, rows):
 def test_different_rows_are_trained_on_together(rows):
     X, other = rows[:50], 100 * rows[40:]
     members = [make(AutoEncoderTransformer, random_state=0) for _ in range(2)]
-    train_together([Fit(members[0], X), Fit(members[1], other)])
+    train_batched([Fit(members[0], X), Fit(members[1], other)])
     assert_alike(members[0], make(AutoEncoderTransformer, random_state=0).fit(X), X)
     assert_alike(members[1], make(AutoEncoderTransformer, random_state=0).fit(other), other)
 
@@ -78,7 +78,7 @@ def test_different_rows_are_trained_on_together(rows):
 @pytest.mark.parametrize("unit", [1e-12, 1e15])
 def test_units_do_not_matter(unit, rows):
     members = [make(AutoEncoderTransformer, random_state=0, learning_rate_init=rate) for rate in (1e-2, 1e-3)]
-    train_together([Fit(members[0], rows), Fit(members[1], unit * rows)])
+    train_batched([Fit(members[0], rows), Fit(members[1], unit * rows)])
     alone = make(AutoEncoderTransformer, random_state=0, learning_rate_init=1e-3).fit(unit * rows)
     np.testing.assert_allclose(members[1].loss_curve_, alone.loss_curve_, rtol=1e-3)
     assert members[1].score(unit * rows) == pytest.approx(alone.score(unit * rows), rel=1e-3)
@@ -86,8 +86,8 @@ def test_units_do_not_matter(unit, rows):
 
 def count_stacks(monkeypatch):
     sizes = []
-    train = together._train_stack
-    monkeypatch.setattr(together, "_train_stack", lambda fits: (sizes.append(len(fits)), train(fits)))
+    train = batched_training._train_batch
+    monkeypatch.setattr(batched_training, "_train_batch", lambda fits: (sizes.append(len(fits)), train(fits)))
     return sizes
 
 
@@ -95,26 +95,26 @@ def test_fits_are_stacked_by_shape_and_size(rows, monkeypatch):
     sizes = count_stacks(monkeypatch)
     kinds = [{}, {"random_state": 3}, {"alpha": 0.1}, {"hidden_layer_sizes": (9,)}, {"activation": "tanh"}]
     fits = [Fit(make(AutoEncoderTransformer, **kind), rows) for kind in kinds]
-    train_together([*fits, Fit(make(AutoEncoderTransformer), rows[:80])])
+    train_batched([*fits, Fit(make(AutoEncoderTransformer), rows[:80])])
     assert sorted(sizes) == [1, 1, 1, 3]
 
 
 def test_large_networks_make_small_stacks(rows, monkeypatch):
     sizes = count_stacks(monkeypatch)
-    train_together([Fit(make(AutoEncoderTransformer, hidden_layer_sizes=(600, 600)), rows) for _ in range(4)])
+    train_batched([Fit(make(AutoEncoderTransformer, hidden_layer_sizes=(600, 600)), rows) for _ in range(4)])
     assert sizes == [1, 1, 1, 1]
 
 
 def test_a_stack_that_diverges_leaves_its_members_unfitted(rows):
     good, bad = (make(AutoEncoderTransformer, activation="identity", learning_rate_init=r) for r in (1e-3, 1e30))
-    train_together([Fit(good, rows), Fit(bad, rows)])
+    train_batched([Fit(good, rows), Fit(bad, rows)])
     assert not good.__sklearn_is_fitted__()
     assert not bad.__sklearn_is_fitted__()
 
 
 def test_an_interruption_leaves_the_best_weights(rows, monkeypatch):
     steps = []
-    step = together.train.__globals__["AdamW"].step
+    step = batched_training.train.__globals__["AdamW"].step
 
     def interrupt(self):
         steps.append(self)
@@ -125,7 +125,7 @@ def test_an_interruption_leaves_the_best_weights(rows, monkeypatch):
     monkeypatch.setattr("skae.training.adamw.AdamW.step", interrupt)
     members = [make(AutoEncoderTransformer, random_state=seed) for seed in range(3)]
     with pytest.raises(KeyboardInterrupt):
-        train_together([Fit(member, rows) for member in members])
+        train_batched([Fit(member, rows) for member in members])
     assert [member.n_iter_ for member in members] == [1, 1, 1]
     assert all(np.isfinite(member.transform(rows)).all() for member in members)
 
@@ -145,18 +145,18 @@ def test_an_interruption_leaves_the_best_weights(rows, monkeypatch):
     ids=["stops early", "adaptive", "warm", "RandomState", "convolutional", "batch norm", "columns", "pre-trained"],
 )
 def test_others_are_trained_alone(autoencoder):
-    assert not can_be_stacked(autoencoder)
+    assert not can_be_batched(autoencoder)
 
 
-def test_networks_are_joined_and_handed_out(rows):
+def test_networks_are_stack_networks_and_handed_out(rows):
     specification = DenseNetwork((4,), normalization="batch", tied_weights=True)
     networks = [specification.build(summarize(rows + k), 2, RandomStreams([k]), False).eval() for k in range(3)]
-    stack = joined(networks)
+    stack = stack_networks(networks)
     x = torch.rand(3, 5, 6)
     with torch.no_grad():
         alone = torch.cat([network(x[k : k + 1]) for k, network in enumerate(networks)])
         torch.testing.assert_close(stack(x), alone)
         for parameter in stack.parameters():
             parameter += 1
-        hand_out(stack, networks)
+        unstack_networks(stack, networks)
         torch.testing.assert_close(torch.cat([n(x[k : k + 1]) for k, n in enumerate(networks)]), stack(x))

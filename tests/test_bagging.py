@@ -3,7 +3,7 @@ import pytest
 from test_base import EveryEpoch
 
 from skae import AutoEncoderOutlierDetector, AutoEncoderTransformer
-from skae.outliers.members import Members
+from skae.outliers.bagging import BaggedAutoEncoders
 from skae.training import summarize
 
 
@@ -21,9 +21,11 @@ def small(**parameters):
 @pytest.mark.parametrize("stacked", [True, False])
 def test_each_member_is_trained_on_rows_of_its_own(stacked, max_samples, n, rows, monkeypatch):
     seen = []
-    monkeypatch.setattr("skae.estimators.together.summarize", lambda X: (seen.append(X), summarize(X))[1])
+    monkeypatch.setattr("skae.estimators.batched_training.summarize", lambda X: (seen.append(X), summarize(X))[1])
     monkeypatch.setattr("skae.estimators.base.summarize", lambda X: (seen.append(X), summarize(X))[1])
-    members = Members(small(learning_rate="cosine" if stacked else "adaptive"), 3, max_samples, random_state=0)
+    members = BaggedAutoEncoders(
+        small(learning_rate="cosine" if stacked else "adaptive"), 3, max_samples, random_state=0
+    )
     members.fit(rows)
     assert [len(X) for X in seen] == [n] * 3
     assert all(len(np.unique(X, axis=0)) == n for X in seen)
@@ -32,18 +34,18 @@ def test_each_member_is_trained_on_rows_of_its_own(stacked, max_samples, n, rows
 
 def test_what_a_fit_refuses_members_refuse(rows):
     with pytest.raises(ValueError, match="loss='binary_cross_entropy' needs values in"):
-        Members(small(loss="binary_cross_entropy"), 3, 10).fit(rows)
+        BaggedAutoEncoders(small(loss="binary_cross_entropy"), 3, 10).fit(rows)
     with pytest.raises(ValueError, match="'max_iter' parameter"):
-        Members(small().set_params(max_iter=0), 3, 10).fit(rows)
+        BaggedAutoEncoders(small().set_params(max_iter=0), 3, 10).fit(rows)
 
 
 def test_members_that_diverge_say_so(rows):
     with pytest.raises(FloatingPointError, match="learning_rate_init"):
-        Members(small(learning_rate_init=1e30, activation="identity"), 3, 10, random_state=0).fit(rows)
+        BaggedAutoEncoders(small(learning_rate_init=1e30, activation="identity"), 3, 10, random_state=0).fit(rows)
 
 
 def test_errors_are_averaged(rows):
-    members = Members(small(), 3, 20, random_state=0).fit(rows)
+    members = BaggedAutoEncoders(small(), 3, 20, random_state=0).fit(rows)
     parts = members.autoencoders_
     np.testing.assert_allclose(members.score_samples(rows), np.mean([m.score_samples(rows) for m in parts], axis=0))
     np.testing.assert_allclose(members.feature_errors(rows).sum(1), -members.score_samples(rows))

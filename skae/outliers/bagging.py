@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import warnings
 from numbers import Integral
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.base import BaseEstimator, _fit_context, clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.callback import CallbackSupportMixin
 
-from skae.estimators.together import Fit, can_be_stacked, postponed_fit, train_together
+from skae._compat import fit_context, warn_user
+from skae.estimators.batched_training import Fit, can_be_batched, train_batched
 from skae.outliers.fitting import fit_within
-from skae.random import derived_seeds, entropy_from
+from skae.random import derived_seeds, seed_from
 
 
-class Members(CallbackSupportMixin, BaseEstimator):
+class BaggedAutoEncoders(CallbackSupportMixin, BaseEstimator):
     """Clones of an autoencoder, trained on random rows, whose errors are averaged.
 
     Parameters
@@ -38,49 +38,53 @@ class Members(CallbackSupportMixin, BaseEstimator):
         self.max_samples = max_samples
         self.random_state = random_state
 
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
-        """Train the clones."""
-        postponed_fit(self, X, alone=True)
-        context = self._init_callback_context(max_subtasks=self.n_estimators)
-        context.call_on_fit_task_begin(estimator=self, X=X)
+    def draw_fits(self, X: np.ndarray) -> list[Fit]:
+        """Return unfitted clones and the rows for each; once fitted, they are this estimator's."""
         own = self.autoencoder.random_state if self.random_state is None else self.random_state
-        seed, *seeds = derived_seeds(entropy_from(own), n_members=1 + self.n_estimators)
+        seed, *seeds = derived_seeds(seed_from(own), n_members=1 + self.n_estimators)
         rng = np.random.default_rng(seed)
         absolute = isinstance(self.max_samples, Integral)
         if absolute and self.max_samples > len(X):
-            warnings.warn(
-                f"max_samples={self.max_samples} exceeds the {len(X)} rows: all are used.", UserWarning, stacklevel=2
-            )
+            warn_user(f"max_samples={self.max_samples} exceeds the {len(X)} rows: all are used.")
         n = min(self.max_samples, len(X)) if absolute else max(1, round(self.max_samples * len(X)))
-        autoencoders = [clone(self.autoencoder).set_params(random_state=s % 2**32) for s in seeds]
-        drawn = [rng.permutation(len(X))[:n] for _ in autoencoders]
+        autoencoders: list[Any] = [clone(self.autoencoder).set_params(random_state=s % 2**32) for s in seeds]
+        autoencoders[0]._validate_params()
+        autoencoders[0]._check_training_data(X, None, reset=True)
+        self._members = autoencoders
+        return [Fit(autoencoder, X, rng.permutation(len(X))[:n]) for autoencoder in autoencoders]
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Train the clones; an interruption leaves those that have been trained."""
+        context = self._init_callback_context(max_subtasks=self.n_estimators)
+        context.call_on_fit_task_begin(estimator=self, X=X)
+        fits = self.draw_fits(X)
         try:
-            # callbacks hear of the epochs of each
-            if not getattr(self, "_skl_callbacks", None) and can_be_stacked(autoencoders[0]):
-                autoencoders[0]._validate_params()
-                autoencoders[0]._check_training_data(X, None, reset=True)
-                train_together([Fit(a, X, index) for a, index in zip(autoencoders, drawn, strict=True)])
-            for autoencoder, index in zip(autoencoders, drawn, strict=True):
+            # callbacks follow the epochs of each
+            if not getattr(self, "_skl_callbacks", None) and can_be_batched(fits[0].autoencoder):
+                train_batched(fits)
+            for autoencoder, _, rows in fits:
                 if not autoencoder.__sklearn_is_fitted__():
-                    fit_within(context.subcontext(task_name="fit-member"), self, autoencoder, X[index])
+                    fit_within(context.subcontext(task_name="fit-member"), self, autoencoder, X[rows])
         except KeyboardInterrupt as error:
-            n_fitted = sum(autoencoder.__sklearn_is_fitted__() for autoencoder in autoencoders)
+            n_fitted = len(self.autoencoders_)
             error.add_note(f"Of {self.n_estimators} members {n_fitted} are fitted, the others left out.")
             raise
-        finally:  # an interruption leaves those that it found fitted
-            if fitted := [autoencoder for autoencoder in autoencoders if autoencoder.__sklearn_is_fitted__()]:
-                self.autoencoders_ = fitted
         context.call_on_fit_task_end(estimator=self, X=X)
         return self
 
-    def score_samples(self, X):
-        """Return the mean of the clones' scores, (n,)."""
-        return self._score_checked(X)
+    @property
+    def autoencoders_(self) -> list:
+        """The fitted clones."""
+        return [autoencoder for autoencoder in self._members if autoencoder.__sklearn_is_fitted__()]
 
     def _score_checked(self, X):
         """Return the mean of the clones' scores of rows that the detector has checked, (n,)."""
         return np.mean([autoencoder._score_checked(X) for autoencoder in self.autoencoders_], axis=0)
+
+    def score_samples(self, X):
+        """Return the mean of the clones' scores, (n,)."""
+        return self._score_checked(X)
 
     def reconstruct(self, X):
         """Return the mean of the clones' reconstructions, (n, n_features)."""
@@ -91,4 +95,4 @@ class Members(CallbackSupportMixin, BaseEstimator):
         return np.mean([autoencoder.feature_errors(X) for autoencoder in self.autoencoders_], axis=0)
 
     def __sklearn_is_fitted__(self) -> bool:
-        return "autoencoders_" in vars(self)
+        return "_members" in vars(self) and bool(self.autoencoders_)

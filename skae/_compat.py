@@ -1,0 +1,139 @@
+"""The private interfaces of torch and scikit-learn that skae uses, and what it does where one is missing.
+
+No other file imports a private name. Each of torch's is looked up once; without it the same is done with public ones,
+more slowly.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import joblib  # noqa: F401 - its folder is looked up below
+import torch
+from sklearn.base import _fit_context as fit_context
+from sklearn.utils._param_validation import (
+    HasMethods,
+    Interval,
+    RealNotInt,
+    StrOptions,
+    validate_parameter_constraints,
+)
+from sklearn.utils.metaestimators import _safe_split as safe_split
+from sklearn.utils.validation import _check_y as check_y
+from torch import Tensor
+
+__all__ = [
+    "ACTIVATION_BACKWARD",
+    "HasMethods",
+    "Interval",
+    "RealNotInt",
+    "StrOptions",
+    "check_y",
+    "fit_context",
+    "fused_adamw",
+    "limit_to_one_thread",
+    "safe_split",
+    "validate_parameter_constraints",
+    "warn_user",
+]
+
+
+# ---- the optimizer's kernel ----------------------------------------------------------------------------------
+
+
+def adamw_of_torch(params, grads, means, squares, max_squares, n_steps, **settings) -> None:
+    """Do what `torch._fused_adamw_` does by `torch.optim.AdamW`'s own function, which counts the steps itself."""
+    from torch.optim.adamw import adamw  # loads torch's compiler, which takes a second
+
+    own_steps = [step - 1 for step in n_steps]
+    capturable = own_steps[0].is_cuda
+    adamw(params, grads, means, squares, max_squares, own_steps, capturable=capturable, foreach=True, **settings)
+
+
+fused_adamw: Callable[..., Any] = getattr(torch, "_fused_adamw_", adamw_of_torch)
+
+
+# ---- derivatives of activations, in place --------------------------------------------------------------------
+
+
+def _backward(name: str, of_output: bool, *arguments: float) -> Callable[[Tensor, Tensor, Tensor], Tensor] | None:
+    """Return (gradient of the output, input, output) -> gradient of the input, written over the first."""
+    packet = getattr(torch.ops.aten, name, None)
+    if packet is None or "grad_input" not in packet.overloads():
+        return None
+    kernel = packet.grad_input
+    if of_output:
+        return lambda g, x, y: kernel(g, y, *arguments, grad_input=g)
+    return lambda g, x, y: kernel(g, x, *arguments, grad_input=g)
+
+
+# None: the gradient is multiplied by the derivative instead
+ACTIVATION_BACKWARD: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor] | None] = {
+    "relu": _backward("threshold_backward", False, 0),
+    "gelu": _backward("gelu_backward", False),
+    "silu": _backward("silu_backward", False),
+    "tanh": _backward("tanh_backward", True),
+    "sigmoid": _backward("sigmoid_backward", True),
+}
+
+
+# ---- the calling thread's number of threads ------------------------------------------------------------------
+
+
+def _thread_setters() -> tuple[Callable[[int], Any], Callable[[int], int]] | None:
+    """Return OpenMP's and MKL's functions that set how many threads the calling thread computes with.
+
+    Unlike `torch.set_num_threads` they leave other threads, running or yet to start, as they are.
+    """
+    try:
+        library = ctypes.CDLL(torch._C.__file__)  # names are looked up in the libraries it is linked with, too
+        openmp = library.omp_set_num_threads
+    except (AttributeError, OSError):
+        return None
+    return openmp, getattr(library, "MKL_Set_Num_Threads_Local", lambda n: 0)
+
+
+_SETTERS = _thread_setters()
+
+
+def limit_to_one_thread(function: Callable[..., Any], *args: Any) -> Any:
+    """Call a function while torch computes in the calling thread alone; without a limit where that cannot be set.
+
+    An interrupt can come after any call, but not between the start of a ``finally`` clause and its first call.
+    """
+    if _SETTERS is None:
+        return function(*args)
+    openmp, mkl = _SETTERS
+    before, before_mkl = torch.get_num_threads(), 0
+    try:
+        openmp(1)
+        before_mkl = mkl(1)  # 0: none of the thread's own
+        return function(*args)
+    finally:
+        try:
+            openmp(before)
+        finally:
+            mkl(before_mkl)
+
+
+# ---- warnings ------------------------------------------------------------------------------------------------
+
+_INNER = (  # skae itself, and what calls its methods for the user
+    *(str(Path(sys.modules[name].__file__ or "").parent) + os.sep for name in ("skae", "sklearn", "joblib")),
+    contextlib.__file__,
+)
+
+
+def warn_user(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn, pointing at the user's line: `skip_file_prefixes` of Python 3.12, for 3.11 too."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_INNER):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)

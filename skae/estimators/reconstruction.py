@@ -1,0 +1,149 @@
+"""What every autoencoder can do beyond encoding: reconstruct, and measure how well."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from sklearn.utils.validation import check_array, check_is_fitted
+from torch import Tensor, nn
+
+from skae.estimators.base import NetworkEstimator
+from skae.estimators.fitted import FLOATS
+from skae.interfaces import Network, Objective
+from skae.objectives import LOSSES, ReconstructionObjective
+
+
+@dataclass(repr=False, eq=False)
+class BaseAutoEncoder(NetworkEstimator):
+    """Base of all autoencoders: reconstructions and their errors.
+
+    Subclasses override `_training_target` or `_make_objective`; see `NetworkEstimator`.
+    """
+
+    def _make_objective(self, network: Network, X: np.ndarray, target: np.ndarray | None) -> Objective:
+        return ReconstructionObjective(network, LOSSES[self.loss])
+
+    def _loss_scale(self, scale: float) -> float:
+        return LOSSES[self.loss].scale(scale)
+
+    def inverse_transform(self, Z):
+        """Return the row that each code stands for.
+
+        Parameters
+        ----------
+        Z : array-like of shape (n_samples, n_components)
+            Codes.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+            Reconstructions.
+        """
+        return self._decode(self._check_codes(Z))
+
+    def reconstruct(self, X):
+        """Return ``inverse_transform(transform(X))``, in one pass.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        X_hat : ndarray of shape (n_samples, n_features)
+            Reconstructions.
+        """
+        X = self._check_rows(X)
+        return self._apply(lambda network, x: self._link(network(x)), X, X.dtype)
+
+    def score_samples(self, X):
+        """Return minus the reconstruction error of each row, in the measure of ``loss``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,), float64
+            Higher is better reconstructed.
+        """
+        return self._score_checked(self._check_rows(X))
+
+    def _score_checked(self, X: np.ndarray) -> np.ndarray:
+        """Return `score_samples` of rows that another estimator has checked, (n,)."""
+        # float64 sums; mps has no float64
+        return -self._apply_loss(
+            lambda e: e.mean(-1, dtype=torch.float32 if e.device.type == "mps" else torch.float64), X
+        )
+
+    def feature_errors(self, X):
+        """Return each feature's part of the reconstruction error of each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        errors : ndarray of shape (n_samples, n_features), float64
+            Their sum over the features is minus `score_samples`.
+
+        Raises
+        ------
+        ValueError
+            If `score_samples` of this class is not the reconstruction error but a bound on the density of a row.
+        """
+        X = self._check_rows(X)
+        return self._apply_loss(lambda e: e, X) / X.shape[1]
+
+    def _apply_loss(self, reduce: Callable[[Tensor], Tensor], X: np.ndarray) -> np.ndarray:
+        self._check_range("X", X, self._fixed["loss"])
+        elementwise = self._loss.elementwise
+        return self._apply(lambda network, x: reduce(elementwise(network(x), x)), X, np.float64)
+
+    def score(self, X, y=None):
+        """Return the mean of `score_samples`, so that a search needs no scorer.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+        y : Ignored
+            Unless the class says otherwise.
+
+        Returns
+        -------
+        score : float
+            Minus the mean reconstruction error.
+        """
+        return float(self.score_samples(X).mean())
+
+    @property
+    def decoder_(self) -> nn.Module:
+        """The trained decoder, (n_samples, n_components) -> (n_samples, n_features)."""
+        decoder = self._fitted_network("decoder_").decoder
+        return decoder if self._loss.link is None else nn.Sequential(decoder, self._loss.link)
+
+    def _check_codes(self, Z) -> np.ndarray:
+        """Return codes as a float array, or raise where they are not as wide as those of the fit."""
+        check_is_fitted(self)
+        Z = check_array(Z, dtype=FLOATS, input_name="Z")
+        if Z.shape[1] != self._n_features_out:
+            raise ValueError(
+                f"Z has {Z.shape[1]} columns; the codes of this {type(self).__name__} have n_components="
+                f"{self._n_features_out}."
+            )
+        return Z
+
+    def _decode(self, Z: np.ndarray) -> np.ndarray:
+        return self._apply(lambda network, z: self._link(network.decode(z)), Z, Z.dtype)
+
+    def _link(self, raw: Tensor) -> Tensor:
+        return raw if self._loss.link is None else self._loss.link(raw)

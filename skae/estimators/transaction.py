@@ -1,0 +1,26 @@
+"""A fit changes its estimator as a whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+@contextmanager
+def transaction(estimator: Any, model: str) -> Iterator[None]:
+    """Take back all that was set on an estimator within the block if the block raises, whatever it raises.
+
+    A new value of the attribute ``model``, set together with all that belongs to it by one ``__dict__.update``, commits
+    them: from then on nothing is taken back. Scikit-learn's callbacks keep their own attributes in order.
+    """
+    before = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        now = vars(estimator)
+        if now.get(model) is before.get(model):
+            callbacks = {name: value for name, value in now.items() if "callback" in name}
+            # one assignment, so that a second interrupt comes before or after it
+            estimator.__dict__ = {name: v for name, v in before.items() if "callback" not in name} | callbacks
+        raise

@@ -1,0 +1,148 @@
+"""Training of dense networks by hand: small networks spend their time on calls, not sums.
+
+The input of a layer ends in a column of ones, so that one product applies weights and biases and another derives the
+gradients of both. All is computed in buffers that are made once for each shape of a batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from skae.interfaces import Loss
+from skae.networks.activations import ACTIVATIONS, activation_backward
+
+if TYPE_CHECKING:
+    from skae.networks.layers import Affine
+
+
+class Buffers(NamedTuple):
+    """Where batches of one shape are computed, a tensor a layer; they lack the member axis where K is 1."""
+
+    rows: Tensor  # (K, B, n_in), the first layer's input without the ones; has the member axis
+    inputs: list[Tensor]  # (K, B, fan_in + 1), the last column 1
+    transposed: list[Tensor]  # the same, (K, fan_in + 1, B)
+    pre: list[Tensor]  # (K, B, fan_out), before the activation
+    post: list[Tensor]  # the same after it, within the next layer's input
+    output: Tensor  # (K, B, n_out), the last of them, with the member axis
+    gradients: list[Tensor]  # (K, B, fan_out), those of ``post``, then of ``pre``
+    output_gradient: Tensor  # (K, B, n_out), the last of them, with the member axis
+    n_values: int  # B * n_in
+    factor: float | Tensor  # of the gradients of a member's sum over its batch
+
+
+class FusedGradients:
+    """Loss of K dense autoencoders and the gradients of their parameters.
+
+    The gradients are written to the parameters' ``grad``.
+
+    Parameters
+    ----------
+    blocks : sequence of Parameter of shape (K, fan_in + 1, fan_out)
+        Weights and, in the last row, biases of each layer.
+    activations : sequence of str
+        One a layer.
+    before, after : Affine or None
+        What is done to the input and to the output.
+    loss : Loss
+        Distance between output and target, with a gradient.
+    loss_scale : float or Tensor of shape (K,)
+        What gradients are divided by.
+    """
+
+    def __init__(
+        self,
+        blocks: Sequence[nn.Parameter],
+        activations: Sequence[str],
+        before: Affine | None,
+        after: Affine | None,
+        loss: Loss,
+        loss_scale: float | Tensor,
+    ):
+        assert loss.gradient is not None
+        self._loss_gradient, self._before = loss.gradient, before
+        self._single = len(blocks[0]) == 1
+        self._product = torch.mm if self._single else torch.bmm
+        for block in blocks:
+            block.grad = torch.zeros_like(block)
+        self._blocks = [self._flat(block.detach()) for block in blocks]
+        self._weights = [self._flat(block.detach()[:, :-1].mT) for block in blocks]
+        self._grads = [self._flat(block.grad) for block in blocks if block.grad is not None]
+        self._shapes = [block.shape[1:] for block in blocks]
+        self._activate = [_into(name) for name in activations]
+        if activations[-1] == "identity":
+            self._activate[-1] = None  # the output needs no copy
+        self._differentiate = [activation_backward(name) for name in activations]
+        # the output is in the unit that the encoder sees, where it has one: the error is larger by the decoder's scale
+        self._normalised = after is not None
+        self._scale = 1.0 if after is None else self._number(after.scale)
+        self._loss_scale = self._number(loss_scale.view(-1, 1, 1)) if isinstance(loss_scale, Tensor) else loss_scale
+        self._buffers: dict[torch.Size, Buffers] = {}
+
+    def compute(self, x: Tensor, target: Tensor) -> Tensor:
+        """Return each member's mean loss, (K,); write the gradients of their sum over ``loss_scale``."""
+        at = self._buffers.get(x.shape) or self._make_buffers(x)
+        self._normalise(x, at.rows)
+        for i, activate in enumerate(self._activate):
+            self._product(at.inputs[i], self._blocks[i], out=at.pre[i])
+            if activate is not None:
+                activate(at.pre[i], at.post[i])
+        if self._normalised:
+            target = at.rows if target is x else self._normalise(target, torch.empty_like(target))
+        sums = self._loss_gradient(at.output, target, self._scale, at.factor, at.output_gradient)
+        for i in reversed(range(len(self._blocks))):
+            g = at.gradients[i]
+            if differentiate := self._differentiate[i]:
+                differentiate(g, at.pre[i], at.post[i])
+            self._product(at.transposed[i], g, out=self._grads[i])
+            if i:
+                self._product(g, self._weights[i], out=at.gradients[i - 1])
+        return sums.div_(at.n_values)
+
+    def _normalise(self, x: Tensor, out: Tensor) -> Tensor:
+        if self._before is None:
+            return out.copy_(x)
+        return torch.addcmul(self._before.shift, x, self._before.scale, out=out)
+
+    def _flat(self, tensor: Tensor) -> Tensor:
+        """Return the tensor without its member axis where there is one member: products are cheaper then."""
+        return tensor[0] if self._single else tensor
+
+    def _number(self, tensor: Tensor) -> float | Tensor:
+        return tensor.item() if self._single else tensor.to(torch.float32 if tensor.is_mps else torch.float64)
+
+    def _make_buffers(self, x: Tensor) -> Buffers:
+        k, b, n_in = x.shape
+        inputs = [x.new_ones(k, b, rows) for rows, _ in self._shapes]
+        pre = [x.new_empty(k, b, fan_out) for _, fan_out in self._shapes]
+        post = [y[..., :-1] for y in inputs[1:]]
+        post.append(pre[-1] if self._activate[-1] is None else torch.empty_like(pre[-1]))
+        gradients = [torch.empty_like(h) for h in pre[:-1]]
+        # in the output's own place, where its activation's derivative does not need it
+        gradients.append(pre[-1] if self._differentiate[-1] is None else torch.empty_like(pre[-1]))
+        self._buffers[x.shape] = Buffers(
+            rows=inputs[0][..., :-1],
+            inputs=[self._flat(y) for y in inputs],
+            transposed=[self._flat(y.mT) for y in inputs],
+            pre=[self._flat(h) for h in pre],
+            post=[self._flat(y) for y in post],
+            output=post[-1],
+            gradients=[self._flat(g) for g in gradients],
+            output_gradient=gradients[-1],
+            n_values=b * n_in,
+            factor=1 / (self._loss_scale * (b * n_in)),
+        )
+        return self._buffers[x.shape]
+
+
+def _into(name: str):
+    """Return (input, out): the activation written to ``out``, which may have strides that its kernel does not heed."""
+    kernels = {"relu": lambda x, out: torch.clamp_min(x, 0, out=out), "tanh": torch.tanh, "sigmoid": torch.sigmoid}
+    kernel = kernels.get(name)
+    if kernel is None:
+        function = ACTIVATIONS[name].function
+        return lambda x, out: out.copy_(function(x))
+    return lambda x, out: kernel(x, out=out)

@@ -1,0 +1,238 @@
+"""Layers of K dense networks of one shape, trained at once: weights (K, fan_in, fan_out), one product a layer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import ClassVar, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from skae.interfaces import Loss, Network
+from skae.networks.activations import ACTIVATIONS
+from skae.networks.fused_gradients import FusedGradients
+from skae.random import RandomStreams
+
+
+class BatchedLinear(nn.Module):
+    """K linear maps, (K, B, fan_in) -> (K, B, fan_out).
+
+    Weights and, in the last row, biases are one parameter, the ``block``, so that one product of an input that ends in
+    a column of ones applies both and another derives both gradients (`skae.networks.fused_gradients`).
+    """
+
+    block: nn.Parameter  # (K, fan_in + 1, fan_out)
+
+    def __init__(self, fan_in: int, fan_out: int, random: RandomStreams):
+        super().__init__()
+        block = torch.zeros(random.n_members, fan_in + 1, fan_out, dtype=torch.float32)
+        bound = math.sqrt(6 / (fan_in + fan_out))  # Glorot & Bengio 2010
+        block[:, :-1] = (2 * random.uniform(fan_in, fan_out) - 1) * bound
+        self.block = nn.Parameter(block)
+
+    @property
+    def weight(self) -> Tensor:
+        """(K, fan_in, fan_out)."""
+        return self.block[:, :-1]
+
+    @property
+    def bias(self) -> Tensor:
+        """(K, 1, fan_out)."""
+        return self.block[:, -1:]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(K, B, fan_in) -> (K, B, fan_out)."""
+        weight, bias = self.block.split((self.block.shape[1] - 1, 1), 1)
+        return _product(x, weight, bias)
+
+
+class TransposedLinear(nn.Module):
+    """The weights of another layer, transposed, with biases of its own: (K, B, fan_out) -> (K, B, fan_in) of that."""
+
+    def __init__(self, tied_to: BatchedLinear):
+        super().__init__()
+        self.tied_to = tied_to
+        n_members, n_rows, _ = tied_to.block.shape
+        self.bias = nn.Parameter(torch.zeros(n_members, 1, n_rows - 1, dtype=torch.float32))
+
+    @property
+    def weight(self) -> Tensor:
+        """(K, fan_out, fan_in) of the other layer."""
+        return self.tied_to.weight.mT
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(K, B, fan_out) -> (K, B, fan_in) of the other layer."""
+        return _product(x, self.weight, self.bias)
+
+
+def _product(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    if len(x) != len(weight):  # many batches for a single member
+        weight = weight.expand(len(x), -1, -1)
+    return torch.baddbmm(bias, x, weight)
+
+
+class Affine(nn.Module):
+    """A fixed scale and shift of each feature, from and to the data's own location and unit."""
+
+    scale: Tensor  # (K, 1, 1)
+    shift: Tensor  # (K, 1, n_features)
+
+    def __init__(self, scale: float, shift: Tensor, n_members: int):
+        super().__init__()
+        self.register_buffer("scale", torch.full((n_members, 1, 1), scale, dtype=torch.float32))
+        self.register_buffer("shift", shift.float().repeat(n_members, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x * scale + shift, (K, B, n_features) or, where K is 1, (B, n_features)."""
+        moved = torch.addcmul(self.shift, x, self.scale)
+        return moved if x.ndim == 3 else moved.squeeze(0)
+
+
+class BatchedNorm(nn.Module):
+    """Batch normalisation over the rows, or layer normalisation over the units, of each member."""
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, kind: str, n_units: int, n_members: int, momentum: float = 0.1, eps: float = 1e-5):
+        super().__init__()
+        self.kind, self.momentum, self.eps = kind, momentum, eps
+        zeros = torch.zeros(n_members, n_units, dtype=torch.float32)
+        self.scale = nn.Parameter(zeros + 1)
+        self.shift = nn.Parameter(zeros)
+        if kind == "batch":
+            self.register_buffer("running_mean", zeros.clone())
+            self.register_buffer("running_var", zeros + 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(K, B, n_units) -> the same shape."""
+        if self.kind == "layer":
+            x = F.layer_norm(x, x.shape[-1:], eps=self.eps)
+        else:
+            if self.training:
+                mean, var = x.mean(1), x.var(1, correction=0)  # (K, n_units)
+                with torch.no_grad():
+                    self.running_mean.lerp_(mean, self.momentum)
+                    self.running_var.lerp_(var, self.momentum)
+            else:
+                mean, var = self.running_mean, self.running_var
+            x = (x - mean.unsqueeze(1)) * (var + self.eps).rsqrt().unsqueeze(1)
+        return torch.addcmul(self.shift.unsqueeze(1), x, self.scale.unsqueeze(1))
+
+
+class BatchedPerceptron(nn.Module):
+    """K multi-layer perceptrons of one shape: half of a dense autoencoder.
+
+    Takes (B, n_in) where K is 1, else (K, B, n_in), and answers in kind.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[BatchedLinear | TransposedLinear],
+        activations: Sequence[str],
+        norms: Sequence[BatchedNorm] = (),
+        dropout: float = 0.0,
+        *,
+        before: Affine | None = None,
+        after: Affine | None = None,
+    ):
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        self.norms = nn.ModuleList(norms)
+        self.activations = list(activations)
+        self.dropout = dropout
+        self.before, self.after = before, after
+
+    def forward(
+        self, x: Tensor, random: RandomStreams | None = None, pre_activations: list[Tensor] | None = None
+    ) -> Tensor:
+        """Apply the layers.
+
+        ``random`` draws the dropout masks, torch's own generator where it is None; to ``pre_activations`` each layer's
+        input of its activation is appended.
+        """
+        single = x.ndim == 2
+        if single:
+            x = x.unsqueeze(0)
+        if self.before is not None:
+            x = self.before(x)
+        keep_inputs = pre_activations is not None or torch.is_grad_enabled()
+        for i, (layer, name) in enumerate(zip(self.layers, self.activations, strict=True)):
+            x = layer(x)
+            if i < len(self.norms):
+                x = self.norms[i](x)
+            if pre_activations is not None:
+                pre_activations.append(x)
+            activation = ACTIVATIONS[name]
+            x = activation.function(x) if keep_inputs else activation.in_place(x)
+            if self.training and self.dropout and i < len(self.layers) - 1:
+                uniform = torch.rand_like(x) if random is None else random.uniform(*x.shape[1:])
+                x = torch.where(uniform < self.dropout, 0.0, x / (1 - self.dropout))
+        if self.after is not None:
+            x = self.after(x)
+        return x.squeeze(0) if single else x
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is layers with weights of their own and activations, and no more."""
+        return self.has_jacobian_factors and all(isinstance(layer, BatchedLinear) for layer in self.layers)
+
+    @property
+    def has_jacobian_factors(self) -> bool:
+        """Whether `jacobian_factors` is supported: it is not with normalisation or dropout."""
+        return not self.norms and not self.dropout
+
+    def jacobian_factors(self, x: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor | None]]:
+        """Return the output for x, (K, B, n_in), and the factors of its Jacobian W_1 D_1 ... W_L D_L.
+
+        The weights W are (K, fan_in, fan_out), the diagonals D (K, B, fan_out), None for the identity.
+        """
+        pre_activations: list[Tensor] = []
+        output = self(x, pre_activations=pre_activations)
+        weights = [cast(BatchedLinear, layer).weight for layer in self.layers]
+        if self.before is not None:
+            weights[0] = weights[0] * self.before.scale.mT
+        slopes = [ACTIVATIONS[name].derivative for name in self.activations]
+        diagonals = [None if f is None else f(x) for f, x in zip(slopes, pre_activations, strict=True)]
+        return output, weights, diagonals
+
+    def extra_repr(self) -> str:
+        """Name what the module list does not show."""
+        return f"activations={self.activations}, dropout={self.dropout}"
+
+
+class DenseAutoEncoder(Network):
+    """K dense autoencoders of one shape."""
+
+    encoder: BatchedPerceptron
+    decoder: BatchedPerceptron
+    broadcasts: ClassVar[bool] = True
+
+    def __init__(self, encoder: BatchedPerceptron, decoder: BatchedPerceptron, n_members: int):
+        super().__init__()
+        self.encoder, self.decoder, self.n_members = encoder, decoder, n_members
+
+    def encode(self, x: Tensor, random: RandomStreams | None = None) -> Tensor:
+        """(K, B, n_features) -> (K, B, n_components)."""
+        return self.encoder(x, random)
+
+    def decode(self, z: Tensor, random: RandomStreams | None = None) -> Tensor:
+        """(K, B, n_components) -> (K, B, n_features)."""
+        return self.decoder(z, random)
+
+    def max_matmul_size(self, n_rows: int) -> float:
+        """Return the multiplications of the largest product, of all members together, for a batch of each."""
+        layers = [cast(BatchedLinear, layer) for layer in (*self.encoder.layers, *self.decoder.layers)]
+        return n_rows * max(layer.weight.numel() for layer in layers)
+
+    def fused_gradients(self, loss: Loss, loss_scale: float | Tensor) -> FusedGradients | None:
+        """Return them for plain layers and a loss with a gradient of its own."""
+        # both halves know the data's unit, or the output is bound to a range of its own
+        known = self.decoder.after is None or self.encoder.before is not None
+        if not (known and loss.gradient and self.encoder.is_plain and self.decoder.is_plain):
+            return None
+        layers = [cast(BatchedLinear, layer).block for layer in (*self.encoder.layers, *self.decoder.layers)]
+        activations = self.encoder.activations + self.decoder.activations
+        return FusedGradients(layers, activations, self.encoder.before, self.decoder.after, loss, loss_scale)

@@ -1,0 +1,53 @@
+"""Which rows a detector trains on, and which it sets its threshold on."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.utils.validation import check_consistent_length
+
+from skae._compat import check_y, warn_user
+from skae.random import derived_seeds, seed_from
+
+HOLD_OUT = 1  # key of its random numbers beside the autoencoder's own
+
+
+def normal_rows(X: np.ndarray, y) -> np.ndarray:
+    """Return the rows that are not labelled -1.
+
+    Raises
+    ------
+    ValueError
+        If no row is left.
+    """
+    y = check_y(y)
+    check_consistent_length(X, y)
+    outlier = y == -1
+    if not outlier.any() and (y != 1).any():
+        warn_user(
+            f"y has the labels {np.unique(y)[:5]} and no -1: all rows are trained on as normal ones. Label outliers "
+            "-1 and normal rows 1: where 1 stands for outliers, give np.where(y == 1, -1, 1)."
+        )
+    if outlier.all():
+        raise ValueError("y labels every row -1: with novelty=True no row is left to train on.")
+    return X[~outlier] if outlier.any() else X
+
+
+def hold_out(X: np.ndarray, calibration_fraction: float | None, random_state) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the rows to train on and, drawn at random, those held out, if any.
+
+    Raises
+    ------
+    ValueError
+        If one of them is empty.
+    """
+    if calibration_fraction is None:
+        return X, None
+    n_held_out = round(calibration_fraction * len(X))
+    if not 0 < n_held_out < len(X):
+        raise ValueError(
+            f"calibration_fraction={calibration_fraction} of {len(X)} rows leaves no row to "
+            f"{'train on' if n_held_out else 'calibrate on'}: change it or set it to None."
+        )
+    (seed,) = derived_seeds(seed_from(random_state), HOLD_OUT)
+    order = np.random.default_rng(seed).permutation(len(X))
+    return X[order[n_held_out:]], X[order[:n_held_out]]
