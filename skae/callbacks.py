@@ -3,21 +3,68 @@
 from __future__ import annotations
 
 import copy
+import logging
 import os
 import pickle
+import re
+from collections.abc import Callable
+from contextlib import suppress
 from numbers import Integral
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
+from uuid import uuid4
 
 from skae.estimators import BaseAutoEncoder
 
+logger = logging.getLogger(__name__)
 
-class TensorBoardLogger:
+
+class _FitFollower:
+    """A callback that writes a record of every fit of an autoencoder."""
+
+    max_propagation_depth = None  # however deep the autoencoder lies
+    _begin_record: Callable[[Any, list[str]], Any]
+
+    def __init__(self):
+        self._records: dict[Any, Any] = {}  # of the fits that this process is at, by their contexts
+
+    def setup(self, estimator, context):
+        """Do nothing: a record is begun in the process that runs the fit."""
+
+    def on_fit_task_begin(self, estimator, context):
+        """Make sure to be told of the end of a fit that fails."""
+        if isinstance(estimator, BaseAutoEncoder):
+            # a callback passed down is otherwise torn down after the outermost fit, and never in a worker process
+            told = getattr(estimator, "_skl_callbacks_to_teardown", [])
+            if self not in told:
+                told.append(self)
+
+    def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
+        """Add an epoch to the record of its fit, or end the record."""
+        if isinstance(estimator, BaseAutoEncoder) and context.task_name == "epoch":
+            if context.parent not in self._records:
+                self._records[context.parent] = self._begin_record(*_root_and_place(context.parent))
+            self._records[context.parent].add_epoch(context.task_id + 1, fitted_estimator)
+        elif context in self._records:
+            self._records.pop(context).end(fitted_estimator)
+
+    def teardown(self, estimator, context):
+        """End the record of a fit that has failed."""
+        if context in self._records:
+            self._records.pop(context).end()
+
+    def __getstate__(self):
+        return {**vars(self), "_records": {}}
+
+
+class TensorBoardLogger(_FitFollower):
     """Write the losses of every epoch for TensorBoard.
 
     Every fit of an autoencoder becomes a run of its own: a folder with the training loss, with early stopping the
     validation loss, and the estimator's parameters. Set on a pipeline, a search or a detector it is passed down to
-    the autoencoders in it, in worker processes too.
+    the autoencoders in it, in worker processes too. If a run cannot be written, a warning is logged and the fit goes
+    on without.
 
     Parameters
     ----------
@@ -51,62 +98,59 @@ class TensorBoardLogger:
     5
     """
 
-    max_propagation_depth = None  # however deep the autoencoder lies
-
     def __init__(self, log_dir="runs"):
         _summary_writer_class()  # a lack of tensorboard is better known before the fit
+        super().__init__()
         self.log_dir = log_dir
-        self._writers: dict[Any, Any] = {}  # of the fits that this process is at, by their contexts
 
-    def setup(self, estimator, context):
-        """Do nothing: the writer of a fit is opened in the process that runs it."""
-
-    def on_fit_task_begin(self, estimator, context):
-        """Do nothing: there is no loss yet."""
-
-    def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
-        """Write an epoch's losses, or end the run of a fit."""
-        if _is_epoch(estimator, context):
-            if context.parent not in self._writers:
-                self._writers[context.parent] = self._open_writer(estimator, context.parent)
-            writer, epoch = self._writers[context.parent], fitted_estimator.n_iter_
-            writer.add_scalar("loss/training", fitted_estimator.loss_curve_[-1], epoch)
-            if estimator.early_stopping:
-                writer.add_scalar("loss/validation", fitted_estimator.validation_loss_curve_[-1], epoch)
-            writer.flush()
-        elif context in self._writers:
-            self._writers.pop(context).close()
-
-    def teardown(self, estimator, context):
-        """End the runs of fits that have failed."""
-        for fit in list(self._writers):  # a copy, for fits in other threads may begin
-            if fit.root_uuid == context.root_uuid:
-                self._writers.pop(fit).close()
-
-    def _open_writer(self, estimator, fit):
-        place: list[str] = []
-        while fit.parent is not None:
-            place.insert(0, f"{fit.source_task_name or fit.task_name}-{fit.task_id}")
-            fit = fit.parent
-        started = fit.init_time.astimezone().strftime("%Y%m%d-%H%M%S")
-        run = f"{started}-{fit.estimator_name}-{fit.root_uuid.hex[:8]}"
-        writer = _summary_writer_class()(os.path.join(self.log_dir, run, *place))
-        writer.add_text("estimator", repr(estimator))
-        return writer
-
-    def __getstate__(self):
-        return {**vars(self), "_writers": {}}
+    def _begin_record(self, root, place):
+        started = root.init_time.astimezone().strftime("%Y%m%d-%H%M%S")
+        run = f"{started}-{root.estimator_name}-{root.root_uuid.hex[:8]}"
+        return _Run(os.path.join(self.log_dir, run, *place))
 
 
-class Checkpoint:
-    """Save a fitted copy of an autoencoder every few epochs, so that a long fit survives a crash.
+class _Run:
+    """TensorBoard's record of a fit."""
 
-    The file is a pickle of the autoencoder with the weights of that epoch, without its callbacks. It is replaced as a
-    whole, so there is a readable one at any time. A warm start from it goes on, with a new optimizer and a new
-    learning-rate schedule.
+    def __init__(self, folder: str):
+        self._writer: Any = None
+        self._folder, self._has_failed = folder, False
 
-    Set it on the autoencoder, also within a pipeline or a detector. The fits of a search would overwrite each other's
-    file.
+    def add_epoch(self, number, fitted) -> None:
+        if self._has_failed:
+            return
+        try:
+            if self._writer is None:
+                self._writer = _summary_writer_class()(self._folder)
+                self._writer.add_text("estimator", repr(fitted))
+            self._writer.add_scalar("loss/training", fitted.loss_curve_[-1], fitted.n_iter_)
+            if fitted.early_stopping:
+                self._writer.add_scalar("loss/validation", fitted.validation_loss_curve_[-1], fitted.n_iter_)
+            self._writer.flush()
+        except OSError as error:
+            self._has_failed = True
+            logger.warning("TensorBoardLogger cannot write to %s and stops: %s", self._folder, error)
+
+    def end(self, fitted=None) -> None:
+        if self._writer is not None:
+            with suppress(OSError):  # every epoch has been flushed, or a failure told of
+                self._writer.close()
+
+
+class Checkpoint(_FitFollower):
+    """Save an autoencoder every few epochs and after the last, so that a long fit survives a crash.
+
+    The file is a pickle of the fitted autoencoder without its callbacks. It is replaced as a whole, so there is a
+    readable one at any time. A fit that fails or is interrupted saves what its last whole epoch has come to. A warm
+    start from the file goes on, with a new optimizer and a new learning-rate schedule.
+
+    Set it on the outermost estimator. A pipeline, a search or a detector passes it down to the autoencoders in it, in
+    worker processes too. Each of their fits has a file of its own, named for its place: with ``path="iris.pickle"``
+    the 13th fit of a search saves to ``iris.search-0.candidate-split-evaluation-12.pickle`` and its last, on all rows,
+    to ``iris.refit-with-best-params-1.pickle``. A later fit in the same place replaces the file. What knows no
+    callbacks, like `cross_validate`, tells of no place: its fits replace each other's file.
+
+    If a file cannot be saved, a warning is logged, once a fit. The fit goes on, and the earlier file stays.
 
     Parameters
     ----------
@@ -118,7 +162,7 @@ class Checkpoint:
     Raises
     ------
     ValueError
-        If ``every`` is not an integer of 1 or more.
+        If ``every`` is not an integer of 1 or more. From `fit`, before training, if no file can be saved to ``path``.
 
     Examples
     --------
@@ -135,50 +179,81 @@ class Checkpoint:
     ...     autoencoder.set_callbacks(Checkpoint(path)).fit(X)
     ...     saved = pickle.loads(path.read_bytes())
     AutoEncoderTransformer(...)
-    >>> saved.n_iter_
-    20
     >>> saved.set_params(warm_start=True, max_iter=5).fit(X).n_iter_
-    25
+    30
     """
 
     def __init__(self, path, every=10):
         if not isinstance(every, Integral) or every < 1:
             raise ValueError(f"every={every!r} must be a number of epochs, an integer of 1 or more.")
-        self.path = path
-        self.every = every
+        super().__init__()
+        self.path = Path(path).absolute()  # a worker process may be in another folder
+        self.every = int(every)
 
     def setup(self, estimator, context):
-        """Make the folder."""
-        Path(self.path).parent.mkdir(parents=True, exist_ok=True)
+        """Make the folder and try to write there."""
+        try:
+            if self.path.exists() and not self.path.is_file():
+                raise ValueError(f"path={str(self.path)!r} is a folder or a device: give the name of a file.")
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            TemporaryFile(dir=self.path.parent).close()
+        except OSError as error:
+            raise ValueError(f"path={str(self.path)!r} cannot be written: {error}. Give another.") from error
 
-    def on_fit_task_begin(self, estimator, context):
-        """Do nothing: there is no new state yet."""
-
-    def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
-        """Save the state after an epoch whose turn it is."""
-        if not _is_epoch(estimator, context) or (context.task_id + 1) % self.every:
-            return
-        saved = copy.copy(fitted_estimator)
-        # the task tree of this fit, and callbacks that may not be picklable
-        saved.__dict__ = {name: value for name, value in vars(saved).items() if "callback" not in name}
-        path = Path(self.path)
-        unfinished = path.with_name(f"{path.name}.part")
-        unfinished.write_bytes(pickle.dumps(saved))
-        unfinished.replace(path)
-
-    def teardown(self, estimator, context):
-        """Do nothing: the last copy stays."""
+    def _begin_record(self, root, place):
+        return _File(self.path.with_name(".".join([self.path.stem, *place]) + self.path.suffix), self.every)
 
 
-def _is_epoch(estimator, context) -> bool:
-    return isinstance(estimator, BaseAutoEncoder) and context.task_name == "epoch"
+class _File:
+    """A fit's last checkpoint."""
+
+    def __init__(self, path: Path, every: int):
+        self._path, self._every, self._has_warned = path, every, False
+
+    def add_epoch(self, number, fitted) -> None:
+        self._latest = fitted
+        if number % self._every == 0:
+            self._save()
+
+    def end(self, fitted=None) -> None:
+        if fitted is not None:  # with early stopping, its best weights
+            self._latest = fitted
+        self._save()
+
+    def _save(self) -> None:
+        unfinished = self._path.with_name(f"{self._path.name}.{uuid4().hex}.part")
+        try:
+            saved = copy.copy(self._latest)
+            # the task tree of this fit, and callbacks that may not be picklable
+            saved.__dict__ = {name: value for name, value in vars(saved).items() if "callback" not in name}
+            with unfinished.open("xb") as file:
+                pickle.dump(saved, file)
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.replace(self._path)
+        except Exception as error:  # pickling runs the code of whatever the estimator holds
+            if not self._has_warned:
+                self._has_warned = True
+                logger.warning("Checkpoint cannot save to %s: %s: %s", self._path, type(error).__name__, error)
+        finally:
+            with suppress(OSError):
+                unfinished.unlink(missing_ok=True)
+
+
+def _root_and_place(fit) -> tuple[Any, list[str]]:
+    """Return the context of the outermost fit and the names of the tasks from there to this fit."""
+    names: list[str] = []
+    while fit.parent is not None:
+        # a pipeline's steps may be called anything, at any length
+        name = re.sub(r"[^\w.-]", "_", fit.source_task_name or fit.task_name)[:40]
+        names.insert(0, f"{name}-{fit.task_id}")
+        fit = fit.parent
+    return fit, names
 
 
 def _summary_writer_class():
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
-        raise ImportError(
-            'TensorBoardLogger requires tensorboard: python -m pip install "skae[tensorboard]".'
-        ) from error
+        raise ImportError('TensorBoardLogger needs tensorboard: python -m pip install "skae[tensorboard]".') from error
     return SummaryWriter
