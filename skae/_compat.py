@@ -126,7 +126,7 @@ def limit_to_one_thread(function: Callable[..., Any], *args: Any) -> Any:
 # ---- warnings ------------------------------------------------------------------------------------------------
 
 _INNER = (  # skae itself, and what calls its methods for the user
-    *(str(Path(sys.modules[name].__file__ or "").parent) + os.sep for name in ("skae", "sklearn", "joblib")),
+    *(str(Path(sys.modules[name].__file__ or "").parent) + os.sep for name in ("skae", "sklearn", "joblib", "torch")),
     contextlib.__file__,
 )
 

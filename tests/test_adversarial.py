@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from descent import descend
 from scipy.spatial.distance import cdist
 from sklearn.base import clone
 from torch import nn
@@ -43,24 +44,18 @@ def make_objective(n_members=1, weight=0.3):
     objective = AdversarialObjective(
         AdversarialNetwork(autoencoder, discriminator), LOSSES["squared_error"], partial(draw, normal), weight
     )
-    objective.unit = 0.5
+    objective.loss_scale = 0.5
     return objective
-
-
-def sgd(objective):
-    return [
-        torch.optim.SGD(group if isinstance(group, list) else [group], lr=0.1) for group in objective.parameter_groups()
-    ]
 
 
 def test_step_is_the_two_gradient_steps_of_the_formulas():
     x = torch.randn(1, 8, 4, generator=torch.Generator().manual_seed(0))
     objective, twin = make_objective(), make_objective()
-    loss = objective.step(Batch(x, x), RandomStreams([5]), sgd(objective))
+    loss = descend(objective, Batch(x, x), RandomStreams([5]))
 
     network, of_prior = twin.network, draw(normal, 8, 2, RandomStreams([5]))
 
-    def descend(value, parameters):
+    def move(value, parameters):
         parameters = list(parameters)
         for parameter, gradient in zip(parameters, torch.autograd.grad(value, parameters), strict=True):
             parameter.data -= 0.1 * gradient
@@ -68,9 +63,9 @@ def test_step_is_the_two_gradient_steps_of_the_formulas():
     z = network.encode(x)
     expected_loss = F.mse_loss(network.decode(z), x)
     real, fake = network.discriminator(of_prior).sigmoid(), network.discriminator(z).sigmoid()
-    descend(-(real.log() + (1 - fake).log()).mean(), network.discriminator.parameters())
+    move(-(real.log() + (1 - fake).log()).mean(), network.discriminator.parameters())
     fake = network.discriminator(network.encode(x)).sigmoid()
-    descend(F.mse_loss(network(x), x) / 0.5 - 0.3 * fake.log().mean(), network.autoencoder.parameters())
+    move(F.mse_loss(network(x), x) / 0.5 - 0.3 * fake.log().mean(), network.autoencoder.parameters())
 
     torch.testing.assert_close(loss, expected_loss.detach()[None])
     for ours, theirs in zip(objective.network.parameters(), network.parameters(), strict=True):
@@ -79,23 +74,20 @@ def test_step_is_the_two_gradient_steps_of_the_formulas():
 
 def test_members_step_as_if_they_were_alone():
     x = torch.randn(2, 8, 4, generator=torch.Generator().manual_seed(0))
-    stack, single = make_objective(2), make_objective(1)  # which has the seed of member 0
-    losses = stack.step(Batch(x, x), RandomStreams([5, 6]), sgd(stack))
-    loss = single.step(Batch(x[:1], x[:1]), RandomStreams([5]), sgd(single))
+    batched, single = make_objective(2), make_objective(1)  # which has the seed of member 0
+    losses = descend(batched, Batch(x, x), RandomStreams([5, 6]))
+    loss = descend(single, Batch(x[:1], x[:1]), RandomStreams([5]))
     torch.testing.assert_close(losses[:1], loss)
-    for together, alone in zip(stack.network.parameters(), single.network.parameters(), strict=True):
+    for together, alone in zip(batched.network.parameters(), single.network.parameters(), strict=True):
         torch.testing.assert_close(together[:1], alone)
 
 
 def test_a_step_leaves_nothing_behind_for_the_next():
     x = torch.randn(1, 8, 4, generator=torch.Generator().manual_seed(0))
     still = make_objective()
-    optimizers = [
-        torch.optim.SGD(group if isinstance(group, list) else [group], lr=0.0) for group in still.parameter_groups()
-    ]
     gradients = []
     for _ in range(2):
-        still.step(Batch(x, x), RandomStreams([5]), optimizers)
+        descend(still, Batch(x, x), RandomStreams([5]), lr=0.0)
         gradients.append(torch.cat([p.grad.flatten() for p in still.network.parameters()]))
     torch.testing.assert_close(*gradients)
 
@@ -192,12 +184,10 @@ def test_any_network_with_early_stopping_and_copies(network, plane):
 
 def test_more_training_goes_on_with_the_same_discriminator(plane):
     autoencoder = quick().fit(plane)
-    discriminator = autoencoder._network.discriminator
-    before = copy.deepcopy(discriminator.state_dict())
+    before = copy.deepcopy(autoencoder._network.discriminator.state_dict())
     autoencoder.partial_fit(plane).set_params(warm_start=True).fit(plane)
-    assert autoencoder._network.discriminator is discriminator
     assert autoencoder.n_iter_ == 11
-    after = discriminator.state_dict()
+    after = autoencoder._network.discriminator.state_dict()
     assert not any(before[name].equal(after[name]) for name in before if name.startswith("layers"))
 
 

@@ -9,7 +9,7 @@ from conftest import ROOT
 PACKAGE = ROOT / "skae"
 # Lowest first. Parts of one row never import each other, but for the lowest, where they are read in order.
 ROWS = [
-    ["random", "device", "precision", "graph", "contracts"],
+    ["_compat", "random", "device", "precision", "graph", "interfaces"],
     ["networks", "objectives", "corruptions", "priors", "training", "inference"],
     ["estimators"],
     ["outliers", "model_selection"],

@@ -18,13 +18,12 @@ def small(**parameters):
 
 @pytest.mark.filterwarnings("ignore:max_samples=1000 exceeds the 60 rows")
 @pytest.mark.parametrize(("max_samples", "n"), [(10, 10), (0.25, 15), (1000, 60), (1.0, 60), (0.001, 1)])
-@pytest.mark.parametrize("stacked", [True, False])
-def test_each_member_is_trained_on_rows_of_its_own(stacked, max_samples, n, rows, monkeypatch):
+@pytest.mark.parametrize("batched", [True, False])
+def test_each_member_is_trained_on_rows_of_its_own(batched, max_samples, n, rows, monkeypatch):
     seen = []
-    monkeypatch.setattr("skae.estimators.batched_training.summarize", lambda X: (seen.append(X), summarize(X))[1])
     monkeypatch.setattr("skae.estimators.base.summarize", lambda X: (seen.append(X), summarize(X))[1])
     members = BaggedAutoEncoders(
-        small(learning_rate="cosine" if stacked else "adaptive"), 3, max_samples, random_state=0
+        small(learning_rate="cosine" if batched else "adaptive"), 3, max_samples, random_state=0
     )
     members.fit(rows)
     assert [len(X) for X in seen] == [n] * 3
@@ -70,7 +69,7 @@ def test_members_are_for_a_given_autoencoder(rows):
 
 def test_one_row_is_not_all_rows(rows):
     detector = AutoEncoderOutlierDetector(small(), max_samples=1, random_state=0).fit(rows)
-    assert isinstance(detector.autoencoder_, Members)
+    assert isinstance(detector.autoencoder_, BaggedAutoEncoders)
 
 
 def test_an_interruption_leaves_the_members_that_are_fitted(rows):

@@ -174,7 +174,7 @@ def test_copies_score_alike_and_train_on_alike(copied, plane):
     twin = copied(fitted)
     assert np.array_equal(twin.score_samples(plane), fitted.score_samples(plane))
     assert weights(twin.partial_fit(plane)).equal(weights(fitted.partial_fit(plane)))
-    assert twin.encoder_.layers[0].weight is twin.decoder_.layers[-1].weight
+    assert twin.encoder_.layers[0] is twin.decoder_.layers[-1].tied_to
 
 
 # ---- ways to train -----------------------------------------------------------------------------------------
@@ -194,7 +194,7 @@ def test_warm_start_continues(digits):
     assert warm.n_iter_ == len(warm.loss_curve_) == 8
     assert warm.loss_curve_[:4] == cold.loss_curve_
     assert warm.loss_curve_[4] < cold.loss_curve_[3]
-    with pytest.raises(ValueError, match=r"n_components=3 differs from the 2 of the fitted network.*warm_start=False"):
+    with pytest.raises(ValueError, match=r"n_components=3 differs from 2 of the fitted network.*warm_start=False"):
         warm.set_params(n_components=3).fit(digits)
 
 
@@ -298,7 +298,7 @@ def test_a_diverging_warm_start_leaves_the_best_weights(digits):
         ({}, lambda X: X + 1j, "Complex data not supported"),
         ({}, lambda X: X * 1e300, "X holds values up to .* beyond float32.*scale the columns"),
         ({"n_components": 0}, None, "'n_components' parameter of AutoEncoderTransformer must be an int in the range"),
-        ({"hidden_layer_sizes": (64, 0)}, None, r"hidden_layer_sizes=\[64, 0\] must hold integers >= 1"),
+        ({"hidden_layer_sizes": (64, 0)}, None, r"hidden_layer_sizes=\(64, 0\) must hold integers >= 1"),
         ({"hidden_layer_sizes": 0}, None, "'hidden_layer_sizes' parameter"),
         ({"activation": "swish"}, None, "'activation' parameter"),
         ({"loss": "hinge"}, None, "'loss' parameter"),

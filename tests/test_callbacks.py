@@ -17,7 +17,7 @@ from torch import nn
 
 from skae import AutoEncoderOutlierDetector
 from skae.callbacks import Checkpoint, TensorBoardLogger
-from skae.model_selection import StackedSearchCV
+from skae.model_selection import BatchedGridSearchCV
 
 
 def monitor_score():
@@ -380,7 +380,7 @@ def test_training_goes_on_from_a_checkpoint_after_a_crash(plane, path):
             ["refit-with-best-params-1", *(f"search-0.candidate-split-evaluation-{i}" for i in range(2))],
         ),
         (
-            lambda a: StackedSearchCV(a, {"n_components": [1]}, cv=2),
+            lambda a: BatchedGridSearchCV(a, {"n_components": [1]}, cv=2),
             ["refit-with-best-params-1", *(f"search-0.candidate-split-evaluation-{i}" for i in range(2))],
         ),
         (

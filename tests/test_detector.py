@@ -175,6 +175,7 @@ def test_an_edited_function_is_trained_anew(tmp_path, mixed, trainings):
 
     def detector(width):
         def network(n_features, n_components):
+
             return nn.Linear(n_features, n_components), nn.Sequential(
                 nn.Linear(n_components, width), nn.Linear(width, n_features)
             )
@@ -218,7 +219,9 @@ def test_held_out_rows_set_the_threshold(novelty, mixed):
     assert len(detector._errors) == n // 4
     assert (detector._errors > detector.threshold_).mean() == pytest.approx(0.1, abs=0.02)
     everything = -detector.score_samples(X[y == 1] if novelty else X)
-    assert np.isin(detector._errors, everything).all()
+    # a row's error is the same in other company but for rounding
+    nearest = np.abs(detector._errors[:, None] - everything).min(1)
+    np.testing.assert_array_less(nearest, 1e-5 * detector._errors)
 
 
 def test_a_threshold_can_be_set_anew_without_training(mixed, trainings):
@@ -344,7 +347,7 @@ def test_divergence_leaves_the_earlier_detector(mixed):
         ({"contamination": 0.6}, "'contamination' parameter"),
         ({"threshold": "mean+huge"}, "threshold='mean.huge' is not a rule. Rules are"),
         ({"threshold": float("inf")}, "'threshold' parameter"),
-        ({"autoencoder": StackedAutoEncoderClassifier()}, "learns classes and reconstructs nothing"),
+        ({"autoencoder": StackedAutoEncoderClassifier()}, "'autoencoder' parameter"),
         ({"threshold": 1.0, "contamination": 0.1}, "both set the threshold: leave one of them at 'auto'"),
         ({"autoencoder": StandardScaler()}, "'autoencoder' parameter"),
         ({"autoencoder": small(device="tpu")}, "device='tpu' is unknown"),

@@ -1,12 +1,9 @@
-import threading
-from contextlib import suppress
-
 import numpy as np
 import pytest
 import torch
 
 from skae import AutoEncoderTransformer
-from skae.device import device_for_scoring, free_memory, one_thread, resolve_device, to_cpu
+from skae.device import device_for_scoring, free_memory, resolve_device, to_cpu
 
 HAS_GPU = torch.cuda.is_available()
 
@@ -57,37 +54,3 @@ def test_a_model_fitted_on_a_gpu_moves_by_pickle_and_by_parameter(plane):
     np.testing.assert_allclose(loaded.set_params(device="cpu").score_samples(plane), expected, rtol=1e-3, atol=1e-5)
     np.testing.assert_allclose(loaded.set_params(device="cuda").score_samples(plane), expected)
     assert next(loaded.encoder_.parameters()).device.type == "cuda"
-
-
-def test_one_thread_puts_the_number_back():
-    n = torch.get_num_threads()
-    try:
-        torch.set_num_threads(3)
-        with suppress(KeyError), one_thread():
-            assert torch.get_num_threads() == 1
-            raise KeyError
-        assert torch.get_num_threads() == 3
-    finally:
-        torch.set_num_threads(n)
-
-
-def test_one_thread_is_each_threads_own():
-    """A thread that starts meanwhile has, and gives back, what it would have had without."""
-    n = torch.get_num_threads()
-    seen = []
-
-    def within():
-        with one_thread():
-            seen.append(torch.get_num_threads())
-        seen.append(torch.get_num_threads())
-
-    try:
-        torch.set_num_threads(3)
-        with one_thread():
-            thread = threading.Thread(target=within)
-            thread.start()
-            thread.join()
-        assert seen == [1, 3]
-        assert torch.get_num_threads() == 3
-    finally:
-        torch.set_num_threads(n)

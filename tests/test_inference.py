@@ -25,9 +25,12 @@ def wide():
 @settings(max_examples=25)
 @given(st.lists(st.integers(0, N_WIDE - 1), min_size=1, max_size=300))
 def test_a_row_is_mapped_alike_in_any_company(wide, chosen):
+    """Up to rounding: the last bits depend on the processor and on a row's place in a block."""
     autoencoder, X = wide
     for method in (autoencoder.transform, autoencoder.reconstruct, autoencoder.score_samples):
-        assert np.array_equal(method(X[chosen]), method(X)[chosen])
+        expected = method(X)[chosen]
+        np.testing.assert_allclose(method(X[chosen]), expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
+        np.testing.assert_array_equal(method(X[chosen]), method(X[chosen]))
 
 
 @pytest.mark.parametrize("n", [1, BLOCK_ROWS["cpu"], BLOCK_ROWS["cpu"] + 1, 3 * BLOCK_ROWS["cpu"] - 1])
@@ -49,18 +52,15 @@ def test_values_beyond_float32_are_refused():
     "parameters", [{}, {"tied_weights": True}, {"dropout": 0.5}, {"normalization": "batch"}], ids=str
 )
 @pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
-def test_the_form_for_inference_is_the_network(activation, parameters):
+def test_one_member_takes_many_batches(activation, parameters):
     rows = RowSummary(torch.tensor([1.0, 2.0, 3.0]), 0.5)
     specification = DenseNetwork((4,), activation, code_activation=activation, **parameters)
     network = specification.build(rows, 2, RandomStreams([0]), False).eval()
     x = torch.rand(5, 7, 3)
-    with torch.no_grad():
-        inference = network.for_inference()
-        for form, full in ((inference, network), (inference.encode, network.encode)):
-            expected = torch.cat([full(part.unsqueeze(0)) for part in x])
-            result = torch.cat([form(part.unsqueeze(0)) for part in x]) if inference is network else form(x)
-            torch.testing.assert_close(result, expected)
-    assert (inference is network) == ("normalization" in parameters)
+    for apply in (network, network.encode):
+        expected = torch.cat([apply(part.unsqueeze(0)) for part in x]).detach()
+        with torch.no_grad():  # where activations work in place
+            torch.testing.assert_close(apply(x), expected)
 
 
 def test_scores_follow_weights_that_a_user_changes(wide):

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from descent import descend
 from torch.nn import functional as F
 
 from skae.corruptions import Masking
@@ -38,14 +39,12 @@ def make_objective(n_members, corruption=None):
 
 def test_step_moves_each_member_as_if_it_were_alone():
     x = torch.randn(3, 8, 4, generator=torch.Generator().manual_seed(0))
-    stack = make_objective(3)
-    optimizer = torch.optim.SGD(stack.parameter_groups()[0], lr=0.1)
-    losses = stack.step(Batch(x, x), RandomStreams(range(3)), [optimizer])
+    batched = make_objective(3)
+    losses = descend(batched, Batch(x, x), RandomStreams(range(3)))
     single = make_objective(1)  # has the seed of member 0
-    optimizer = torch.optim.SGD(single.parameter_groups()[0], lr=0.1)
-    loss = single.step(Batch(x[:1], x[:1]), RandomStreams([0]), [optimizer])
+    loss = descend(single, Batch(x[:1], x[:1]), RandomStreams([0]))
     torch.testing.assert_close(losses[:1], loss)
-    for together, alone in zip(stack.network.parameters(), single.network.parameters(), strict=True):
+    for together, alone in zip(batched.network.parameters(), single.network.parameters(), strict=True):
         torch.testing.assert_close(together[:1], alone)
 
 

@@ -45,7 +45,7 @@ def check_sizes(name: str, sizes: int | Sequence, example: str, none: str | None
     listed = [sizes] if isinstance(sizes, Integral) else list(sizes)
     if not (listed or none) or not all(isinstance(size, Integral) and int(size) >= 1 for size in listed):
         hint = f"; use {none} for none" if none else ""
-        raise ValueError(f"{name}={listed} must hold integers >= 1, for example {example}{hint}.")
+        raise ValueError(f"{name}={sizes} must hold integers >= 1, for example {example}{hint}.")
     return tuple(int(size) for size in listed)
 
 
