@@ -64,7 +64,11 @@ def test_colour_images_have_channels_last_and_the_scale_of_the_originals(autoenc
     ("options", "message"),
     [
         ({"image_shape": (3, 5)}, r"image_shape=\(3, 5\).*12"),
-        ({"image_shape": (12,)}, r"image_shape=\(12,\).*height, width"),
+        ({"image_shape": (12,)}, r"image_shape=\(12,\) must be \(height, width\), for example \(28, 28\)"),
+        (
+            {"image_shape": (3, 2, 3)},
+            r"image_shape=\(3, 2, 3\) holds 18 values, but X has 12 .*\(channels, height, width\)",
+        ),
         ({"image_shape": (2, 2, 3)}, r"image_shape=\(2, 2, 3\) has 2 channels"),
         (
             {"image_shape": (3, 4), "X_noisy": np.zeros((5, N_FEATURES))},

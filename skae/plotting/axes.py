@@ -14,7 +14,7 @@ class Display:
     figure_: Any
 
     def _set_axes(self, ax, figsize=None, *, frame=True):
-        """Return ``ax``, or new axes if it is None. Keep the left and bottom of the frame, or nothing of it."""
+        """Return ``ax``, or new axes if it is None. Hide two sides of the frame, or all without ``frame``."""
         check_matplotlib_support(f"{type(self).__name__}.plot")
         import matplotlib.pyplot as plt
 

@@ -1,4 +1,4 @@
-"""Checks of what displays are given."""
+"""Checks of the arguments of displays."""
 
 from __future__ import annotations
 

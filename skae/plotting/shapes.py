@@ -11,10 +11,11 @@ GAP = 0.08  # between images, relative to the width of one
 
 def as_images(rows: np.ndarray, image_shape) -> np.ndarray:
     """Return rows as grey images, (n, height, width), or as colour images, (n, height, width, 3)."""
-    axes = "(height, width)" if len(image_shape) == 2 else "(channels, height, width)"
-    shape = check_shape("image_shape", image_shape, axes, "(28, 28)", rows.shape[1])
+    has_channels = len(image_shape) == 3
+    axes, example = ("(channels, height, width)", "(3, 32, 32)") if has_channels else ("(height, width)", "(28, 28)")
+    shape = check_shape("image_shape", image_shape, axes, example, rows.shape[1])
     images = rows.reshape(-1, *shape)
-    if len(shape) == 2:
+    if not has_channels:
         return images
     if shape[0] not in (1, 3):
         raise ValueError(
