@@ -1,4 +1,4 @@
-"""What skae does, on data that scikit-learn ships, in about a minute on a laptop's CPU.
+"""Show what skae does, on data sets of scikit-learn. This takes about a minute on the CPU of a laptop.
 
 Run: python examples/quickstart.py
 """
@@ -37,11 +37,11 @@ def save(figure, name):
     plt.close(figure)
 
 
-def codes_beside_pca():
-    """(a) The code of an autoencoder as features, beside PCA's scores of the same size."""
+def compare_codes_with_pca():
+    """(a) Use the codes of an autoencoder as features, and compare them with as many components of PCA."""
     X, y = load_digits(return_X_y=True)
     X_train, X_test = train_test_split(X / 16, stratify=y, random_state=0)
-    print("(a) Handwritten digits, 64 pixels in 8 numbers")
+    print("(a) Handwritten digits: 64 pixels reduced to 8 components")
     print(f"{'':24s}{'accuracy':>10s}{'squared error':>16s}")
     for name, reducer in (
         ("PCA(8)", PCA(8)),
@@ -57,28 +57,28 @@ def codes_beside_pca():
 
 
 def tsne_on_codes():
-    """(b) t-SNE on the codes."""
+    """(b) Apply t-SNE to the codes."""
     X, y = load_digits(return_X_y=True)
     denoiser = DenoisingAutoEncoder(32, hidden_layer_sizes=(256,), noise_level=4.0, random_state=0)
     points = make_pipeline(denoiser, TSNE(random_state=0)).fit_transform(X)
     neighbours = cross_val_score(KNeighborsClassifier(1), points, y).mean()
-    print(f"\n(b) t-SNE on 32 denoising codes: 1-nearest-neighbour accuracy in the plane {neighbours:.3f}")
+    print(f"\n(b) t-SNE on 32 denoising codes: 1-nearest-neighbour accuracy on the map {neighbours:.3f}")
     save(CodeDisplay.from_codes(points, y).figure_, "tsne.png")
 
 
 def tune_a_detector():
-    """(c) Malignant tumours as outliers among benign ones, the threshold tuned by a grid search."""
+    """(c) Detect malignant tumours as outliers, with a threshold tuned by grid search."""
     data = load_breast_cancer()
-    y = np.where(data.target == 1, 1, -1)  # benign is normal
+    y = np.where(data.target == 1, 1, -1)  # benign rows are the inliers
     X_train, X_test, y_train, y_test = train_test_split(data.data, y, stratify=y, random_state=0)
     autoencoder = DenoisingAutoEncoder(noise_level=1.0, random_state=0)
-    # memory: one training a fold serves all ten thresholds
+    # With memory, the autoencoder is trained once per fold and not once per threshold.
     detector = AutoEncoderOutlierDetector(autoencoder, novelty=True, memory=str(PICTURES / "cache"))
     pipeline = make_pipeline(StandardScaler(), detector)
     grid = {"autoencoderoutlierdetector__threshold": [f"median+{2**k}*mad" for k in range(10)]}
     search = GridSearchCV(pipeline, grid, scoring="balanced_accuracy", cv=StratifiedKFold(5)).fit(X_train, y_train)
     detector = search.best_estimator_
-    print("\n(c) Breast cancer: trained on benign tumours, malignant ones are outliers")
+    print("\n(c) Breast cancer: malignant tumours as outliers, after training on benign ones")
     print(f"threshold {search.best_params_['autoencoderoutlierdetector__threshold']}, chosen by balanced accuracy;")
     print(
         f"on held-out rows: accuracy {accuracy_score(y_test, detector.predict(X_test)):.3f}, "
@@ -90,7 +90,7 @@ def tune_a_detector():
 
 if __name__ == "__main__":
     PICTURES.mkdir(exist_ok=True)
-    codes_beside_pca()
+    compare_codes_with_pca()
     tsne_on_codes()
     tune_a_detector()
     print(f"\nPictures: {', '.join(sorted(p.name for p in PICTURES.glob('*.png')))} in {PICTURES}")

@@ -1,12 +1,12 @@
-"""Compress before t-SNE so that the map is better than after PCA: an autoencoder that undoes small distortions.
+"""Reduce images with a denoising autoencoder before t-SNE, and compare the map with that after PCA.
 
-The corruption is what handwriting does by itself: a slight shear, stretch and rotation of the image. To undo it, the
-code must leave out how a digit is slanted and keep which one it is; additive noise teaches nothing of the kind. Tied
-weights keep distances between codes close to those between images. Stronger distortions raise the accuracy further and
-lower the trustworthiness: codes of one digit then lie together whose pixels differ.
+The corruption imitates the variation of handwriting: a slight shear, stretch and rotation of the image. To undo it, the
+code must ignore the slant of a digit and keep its class. Additive noise does not have this effect. With tied weights,
+distances between codes stay close to those between images. Stronger distortions increase the accuracy further, but
+decrease the trustworthiness, because images of one digit get similar codes although their pixels differ.
 
-Run: python examples/tsne.py. It fetches MNIST (55 MB) from OpenML, once, unless the environment's SKAE_DATA names a
-folder that holds mnist.npz, and takes ten minutes on two cores.
+Run: python examples/tsne.py. The script downloads MNIST (55 MB) from OpenML and caches it. If the environment variable
+SKAE_DATA is the path of a folder with mnist.npz, this file is used. The script takes ten minutes on two cores.
 """
 
 import os
@@ -35,10 +35,10 @@ PICTURES = Path(__file__).parent / "output"
 
 
 def distort(x, generator):
-    """Shear, stretch and rotate square images, (n, side * side), each by random numbers of its own."""
+    """Shear, stretch and rotate square images, (n, side * side). Each image has its own random distortion."""
     images = x.view(len(x), 1, round(x.shape[1] ** 0.5), -1)
     noise = torch.randn(len(x), 2, 3, generator=generator, device=x.device, dtype=x.dtype)
-    strength = torch.tensor([0.07, 0.07, 0.02], device=x.device, dtype=x.dtype)  # the last is a shift
+    strength = torch.tensor([0.07, 0.07, 0.02], device=x.device, dtype=x.dtype)  # the last value is for the shift
     maps = torch.eye(2, 3, device=x.device, dtype=x.dtype) + strength * noise
     grid = F.affine_grid(maps, images.shape, align_corners=False)
     return F.grid_sample(images, grid, align_corners=False).view_as(x)
@@ -61,9 +61,9 @@ def mnist():
 
 
 def compare(name, reducers, X_train, X, y):
-    """Print how good the map of each reducer's codes is; return the last map."""
+    """Print how good the t-SNE map after each reducer is, and return the last map."""
     for reducer in reducers:
-        frozen = FrozenEstimator(reducer.fit(X_train))  # the pipeline maps rows that it was not trained on
+        frozen = FrozenEstimator(reducer.fit(X_train))  # the pipeline gets other rows than the reducer
         for seed in range(3):
             points = make_pipeline(frozen, TSNE(random_state=seed)).fit_transform(X)
             accuracy = cross_val_score(KNeighborsClassifier(1), points, y).mean()

@@ -1,6 +1,6 @@
-"""Noise for denoising autoencoders, drawn anew for every batch, on the device.
+"""Noise for denoising autoencoders, drawn on the device for each mini-batch.
 
-A corruption maps x, (K, B, n_features), and the random streams to a corrupted copy of x.
+A corruption takes x, (K, B, n_features), and the random streams, and returns a corrupted copy of x.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from skae.random import RandomStreams
 
 @dataclass(frozen=True)
 class Gaussian:
-    """Add normal noise of standard deviation ``noise_level``, in X's units."""
+    """Add normal noise. Its standard deviation is ``noise_level``, in the units of X."""
 
     noise_level: float
 
@@ -29,7 +29,7 @@ class Gaussian:
 
 @dataclass(frozen=True)
 class GaussianOfManyLevels:
-    """Add normal noise whose standard deviation is drawn for each row, its logarithm uniformly."""
+    """Add normal noise with a standard deviation drawn for each row, log-uniformly between ``low`` and ``high``."""
 
     low: float
     high: float
@@ -53,7 +53,7 @@ class Masking:
 
 @dataclass(frozen=True)
 class SaltAndPepper:
-    """Set each value, with probability ``noise_level``, to its column's minimum or maximum, by a fair coin."""
+    """Set each value to the minimum of its column, or to the maximum, with probability ``noise_level / 2`` each."""
 
     noise_level: float
     low: Tensor  # (n_features,)
@@ -68,7 +68,7 @@ class SaltAndPepper:
 
 @dataclass(frozen=True)
 class Swap:
-    """Set each value, with probability ``noise_level``, to that of another row of the batch, same column."""
+    """With probability ``noise_level``, set each value to that of a random row of the batch in the same column."""
 
     noise_level: float
 
@@ -80,20 +80,29 @@ class Swap:
 
 @dataclass(frozen=True)
 class FromCallable:
-    """A user's ``corruption(x, generator)`` over (B, n_features) batches, applied to each member."""
+    """Apply a user's ``corruption(x, generator)`` to the (B, n_features) batch of each member."""
 
     function: Callable[[Tensor, torch.Generator], Tensor]
 
     def __call__(self, x: Tensor, random: RandomStreams) -> Tensor:
         """Return a corrupted copy of x."""
-        return torch.stack([self._corrupt(rows, g) for rows, g in zip(x, random.generators, strict=True)])
+        corrupted = torch.empty_like(x, dtype=torch.float32)
+        for rows, generator, out in zip(x, random.generators, corrupted, strict=True):
+            # Copy each result before the next call, because a function may reuse the tensor that it returns.
+            out.copy_(self._corrupt(rows, generator))
+        return corrupted
 
     def _corrupt(self, rows: Tensor, generator: torch.Generator) -> Tensor:
-        corrupted = self.function(rows.clone(), generator)
-        if not isinstance(corrupted, Tensor) or corrupted.shape != rows.shape:
-            got = tuple(corrupted.shape) if isinstance(corrupted, Tensor) else type(corrupted).__name__
-            raise ValueError(f"corruption must return a tensor of the batch's shape, {tuple(rows.shape)}, got {got}.")
-        return corrupted
+        result = self.function(rows.clone(), generator)  # a clone, because the function may write to its argument
+        if not isinstance(result, Tensor) or result.shape != rows.shape or result.is_complex():
+            got = type(result).__name__
+            if isinstance(result, Tensor):
+                got = f"a tensor of shape {tuple(result.shape)} and dtype {result.dtype}"
+            raise ValueError(
+                f"corruption must return a tensor of the batch's shape, {tuple(rows.shape)}, got {got}. Its values "
+                "must be real numbers."
+            )
+        return result.detach()
 
 
 KINDS: dict[str, Callable[[float], Corruption]] = {"gaussian": Gaussian, "masking": Masking, "swap": Swap}
@@ -103,12 +112,12 @@ NAMES = {*KINDS, "salt_and_pepper"}
 def make_corruption(
     corruption: str | Callable, noise_level: float | Sequence[float], X: np.ndarray, device: torch.device | str
 ) -> Corruption:
-    """Return the corruption that an estimator's parameters stand for, over rows like those of X, on the device.
+    """Return the corruption that an estimator's parameters describe, for rows like those of X, on the device.
 
     Raises
     ------
     ValueError
-        If ``noise_level`` is a probability and exceeds 1, or is not a range of levels where it is no number.
+        If ``noise_level`` is a probability greater than 1, or a sequence that is not a valid range of levels.
     """
     if not isinstance(corruption, str):
         return FromCallable(corruption)
@@ -117,15 +126,15 @@ def make_corruption(
         if corruption != "gaussian" or len(levels) != 2 or not 0 < levels[0] <= levels[1] < np.inf:
             raise ValueError(
                 f"noise_level={noise_level!r} with corruption={corruption!r}: give a number or, with 'gaussian', "
-                "a range (low, high) with 0 < low <= high, from which every row draws its level."
+                "a range (low, high) with 0 < low <= high. The level of each row is drawn from this range."
             )
         return GaussianOfManyLevels(float(levels[0]), float(levels[1]))
     if corruption != "gaussian" and noise_level > 1:
         raise ValueError(
-            f"noise_level={noise_level} must be in [0, 1] with corruption={corruption!r}: it is the probability with "
-            "which a value is changed."
+            f"noise_level={noise_level} must be in [0, 1] with corruption={corruption!r}: it is the probability that a "
+            "value is changed."
         )
     if corruption == "salt_and_pepper":
         low, high = (torch.tensor(v, dtype=torch.float32, device=device) for v in (X.min(0), X.max(0)))
-        return SaltAndPepper(noise_level, low, high)
-    return KINDS[corruption](noise_level)
+        return SaltAndPepper(float(noise_level), low, high)
+    return KINDS[corruption](float(noise_level))

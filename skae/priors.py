@@ -1,7 +1,7 @@
-"""Distributions of codes, from which new rows are drawn.
+"""Prior distributions of codes.
 
-A prior maps the number of codes, their width and a `torch.Generator` to codes, (n, n_components), on the generator's
-device.
+A prior takes the number of codes, their width and a `torch.Generator`. It returns codes, (n, n_components), on the
+device of the generator.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from skae.random import RandomStreams, derived_seeds, seed_from
 
 Prior = Callable[[int, int, torch.Generator], Tensor]
 
-SAMPLING = 4  # key of the random streams of `draw_codes`, beside those of a fit
+SAMPLING = 4  # key of the random streams of `draw_codes`; a fit uses other keys
 
 
 def normal(n: int, n_components: int, generator: torch.Generator) -> Tensor:
@@ -33,28 +33,30 @@ def uniform(n: int, n_components: int, generator: torch.Generator) -> Tensor:
 
 
 def gaussian_mixture(n: int, n_components: int, generator: torch.Generator) -> Tensor:
-    """Draw from ten normal distributions around a circle of radius 2, in the first two components.
+    """Draw from a mixture of ten normal distributions, placed on a circle of radius 2 in the first two components.
 
-    Each is long (0.5) along the radius and narrow (0.15) across. Further components are standard normal.
+    Each has a standard deviation of 0.5 along the radius and of 0.15 across it. The other components are standard
+    normal.
     """
     z = normal(n, n_components, generator)
     which = torch.randint(10, (n,), generator=generator, device=generator.device)
-    return _from_polar(z, 2 + 0.5 * z[:, 0], 0.15 * z[:, 1], which * (math.pi / 5))
+    # Without float(), the product would have torch's default dtype, which may be float64.
+    return _from_polar(z, 2 + 0.5 * z[:, 0], 0.15 * z[:, 1], which.float() * (math.pi / 5))
 
 
 def swiss_roll(n: int, n_components: int, generator: torch.Generator) -> Tensor:
-    """Draw from a spiral of one and a half turns, out to radius 2, in the first two components.
+    """Draw from a spiral in the first two components, which makes one and a half turns and ends at radius 2.
 
-    Further components are standard normal.
+    The other components are standard normal.
     """
     z = normal(n, n_components, generator)
     share = torch.rand(n, generator=generator, device=generator.device, dtype=torch.float32)
-    share = (1 / 9 + 8 / 9 * share).sqrt()  # of the largest radius: as dense at the rim as within
+    share = (1 / 9 + 8 / 9 * share).sqrt()  # of the largest radius; almost uniform along the spiral
     return _from_polar(z, 2 * share, 0.05 * z[:, 1], 4.5 * math.pi * share)
 
 
 def _from_polar(z: Tensor, along: Tensor, across: Tensor, angle: Tensor) -> Tensor:
-    """Put points of the plane, turned by their angle, in the place of the first two components."""
+    """Replace the first two components by the points (along, across), each rotated by its angle."""
     cos, sin = angle.cos(), angle.sin()
     plane = torch.stack([along * cos - across * sin, along * sin + across * cos], 1)
     return torch.cat([plane, z[:, 2:]], 1)
@@ -69,12 +71,13 @@ PRIORS: dict[str, Prior] = {
 
 
 def make_prior(prior: str | Prior, n_components: int) -> Prior:
-    """Return the prior that an estimator's parameter stands for.
+    """Return the prior that an estimator's parameter describes.
 
     Raises
     ------
     ValueError
-        If codes of this width cannot be drawn from it.
+        If the prior does not support codes of this width, or a callable does not return a tensor of floats of the
+        right shape.
     """
     if isinstance(prior, str):
         if prior in {"gaussian_mixture", "swiss_roll"} and n_components < 2:
@@ -91,12 +94,12 @@ def make_prior(prior: str | Prior, n_components: int) -> Prior:
 
 
 def draw(prior: Prior, n: int, n_components: int, random: RandomStreams) -> Tensor:
-    """Draw codes for each member, (K, n, n_components)."""
-    return torch.stack([prior(n, n_components, generator) for generator in random.generators]).float()
+    """Draw codes for each member, (K, n, n_components), detached and in float32."""
+    return torch.stack([prior(n, n_components, generator).detach() for generator in random.generators]).float()
 
 
 def draw_codes(prior: Prior, n_samples: int, n_components: int, random_state) -> np.ndarray:
-    """Return codes drawn on the CPU, the same at each call where ``random_state`` is an integer.
+    """Return codes drawn on the CPU. With an integer ``random_state`` they are the same at each call.
 
     Raises
     ------

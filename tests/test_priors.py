@@ -7,20 +7,51 @@ from skae import priors
 from skae.random import RandomStreams
 
 
+@pytest.fixture
+def float64_by_default():
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(before)
+
+
 def codes(name, n_components=2, n=4000):
     return priors.PRIORS[name](n, n_components, torch.Generator().manual_seed(0))
 
 
 @pytest.mark.parametrize("name", priors.PRIORS)
 @pytest.mark.parametrize("n_components", [2, 5])
-def test_shape_type_and_reproducibility(name, n_components):
+def test_shape_dtype_and_reproducibility(name, n_components):
     z = codes(name, n_components, 30)
     assert (z.shape, z.dtype) == ((30, n_components), torch.float32)
     assert z.equal(codes(name, n_components, 30))
 
 
+@pytest.fixture(params=priors.PRIORS)
+def codes_in_float32(request):
+    """The name of a prior and what is drawn from it while torch's default dtype is float32."""
+    prior = priors.make_prior(request.param, 3)
+    return request.param, codes(request.param, 3, 30), priors.draw_codes(prior, 30, 3, 0)
+
+
+def test_default_dtype_of_torch_is_not_used(codes_in_float32, float64_by_default):
+    name, expected, expected_by_seed = codes_in_float32
+    z = codes(name, 3, 30)
+    assert z.dtype == torch.float32
+    assert z.equal(expected)
+    drawn = priors.draw_codes(priors.make_prior(name, 3), 30, 3, 0)
+    assert drawn.dtype == np.float32
+    assert np.array_equal(drawn, expected_by_seed)
+
+
+@pytest.mark.usefixtures("float64_by_default")
+def test_callable_prior_may_use_the_default_dtype_of_torch():
+    prior = priors.make_prior(lambda n, n_components, g: torch.rand(n, n_components, generator=g), 3)
+    assert priors.draw_codes(prior, 5, 3, 0).dtype == np.float32
+
+
 @pytest.mark.parametrize("name", ["normal", "gaussian_mixture", "swiss_roll"])
-def test_components_beyond_the_plane_are_standard_normal(name):
+def test_components_after_the_first_two_are_standard_normal(name):
     z = codes(name, 4)[:, 2:].numpy().ravel()
     assert stats.kstest(z, "norm").pvalue > 0.01
 
@@ -30,34 +61,34 @@ def test_normal_and_uniform():
     assert stats.kstest(codes("uniform", 1).numpy().ravel(), stats.uniform(-1, 2).cdf).pvalue > 0.01
 
 
-def test_mixture_is_ten_clusters_around_a_circle():
+def test_mixture_has_ten_clusters_on_a_circle():
     z = codes("gaussian_mixture").double()
     radius, angle = z.norm(dim=1), torch.atan2(z[:, 1], z[:, 0])
     assert radius.mean().item() == pytest.approx(2, abs=0.05)
     outer = angle[radius > 1.5]
     nearest = torch.round(outer / (np.pi / 5))
     assert len(torch.unique(nearest % 10)) == 10
-    assert (outer - nearest * np.pi / 5).std() < 0.1  # as against 0.18 of evenly spread angles
+    assert (outer - nearest * np.pi / 5).std() < 0.1  # uniform angles would give 0.18
 
 
-def test_roll_is_a_spiral():
+def test_swiss_roll_is_a_spiral():
     z = codes("swiss_roll").double()
     radius, angle = z.norm(dim=1), torch.atan2(z[:, 1], z[:, 0])
     assert 0.5 < radius.min() < 0.7
     assert 1.95 < radius.max() < 2.1
-    turned = 4.5 * np.pi * radius / 2 - angle  # a whole number of turns, but for the noise
+    turned = 4.5 * np.pi * radius / 2 - angle  # a whole number of turns, plus noise
     assert (turned / (2 * np.pi) - torch.round(turned / (2 * np.pi))).abs().mean() < 0.05
     outside = (radius > 1.5).double().mean().item()
-    assert outside == pytest.approx((4 - 1.5**2) / (4 - 4 / 9), abs=0.03)  # as dense at the rim as within
+    assert outside == pytest.approx((4 - 1.5**2) / (4 - 4 / 9), abs=0.03)  # the share of the spiral's length
 
 
-def test_members_draw_from_their_own_streams():
+def test_each_member_draws_from_its_own_stream():
     together = priors.draw(priors.normal, 6, 2, RandomStreams([1, 2]))
     assert together.shape == (2, 6, 2)
     assert together[1:].equal(priors.draw(priors.normal, 6, 2, RandomStreams([2])))
 
 
-def test_callable_of_doubles_gives_float32():
+def test_callable_that_returns_float64_gives_float32():
     def exponential(n, n_components, generator):
         return -torch.rand(n, n_components, generator=generator, dtype=torch.float64).log()
 
@@ -67,15 +98,25 @@ def test_callable_of_doubles_gives_float32():
     assert stats.kstest(z.ravel(), "expon").pvalue > 0.01
 
 
-def test_drawn_codes_follow_random_state():
+def test_callable_that_returns_a_tensor_that_requires_grad():
+    scale = torch.ones(3, requires_grad=True)
+
+    def scaled(n, n_components, generator):
+        return scale * torch.randn(n, n_components, generator=generator)
+
+    assert priors.draw_codes(priors.make_prior(scaled, 3), 5, 3, 0).shape == (5, 3)
+    assert not priors.draw(scaled, 5, 3, RandomStreams([0])).requires_grad
+
+
+def test_codes_follow_random_state():
     def drawn(random_state):
         return priors.draw_codes(priors.normal, 3, 2, random_state)
 
     assert np.array_equal(drawn(0), drawn(0))
     assert not np.array_equal(drawn(0), drawn(1))
     assert not np.array_equal(drawn(None), drawn(None))
-    moving = np.random.RandomState(0)
-    assert not np.array_equal(drawn(moving), drawn(moving))
+    random_state = np.random.RandomState(0)
+    assert not np.array_equal(drawn(random_state), drawn(random_state))
 
 
 @pytest.mark.parametrize(
@@ -88,12 +129,12 @@ def test_drawn_codes_follow_random_state():
         (lambda n, d, g: np.zeros((n, d)), 3, "must return a tensor of floats .* got ndarray"),
     ],
 )
-def test_bad_priors(prior, n_components, message):
+def test_invalid_priors(prior, n_components, message):
     with pytest.raises(ValueError, match=message):
         priors.make_prior(prior, n_components)
 
 
 @pytest.mark.parametrize("n_samples", [0, 2.0, "3"])
-def test_bad_number_of_codes(n_samples):
+def test_invalid_number_of_codes(n_samples):
     with pytest.raises(ValueError, match="'n_samples' parameter of sample must be an int"):
         priors.draw_codes(priors.normal, n_samples, 2, 0)

@@ -1,4 +1,4 @@
-"""Pictures of what autoencoders do, as scikit-learn displays. They need matplotlib; importing this does not."""
+"""Displays of autoencoders, in the style of scikit-learn. They need matplotlib; importing this module does not."""
 
 from skae.plotting.codes import CodeDisplay
 from skae.plotting.errors import ErrorHistogramDisplay

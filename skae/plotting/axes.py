@@ -1,18 +1,24 @@
-"""Where displays draw."""
+"""The axes of a display."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
 
-def axes_to_draw_on(display, ax, figsize=None):
-    """Return ``ax``, or the axes of a new figure of the given size, in inches, where it is None."""
-    check_matplotlib_support(f"{type(display).__name__}.plot")
-    import matplotlib.pyplot as plt
+class Display:
+    """Base class of all displays, which sets up their axes."""
 
-    return plt.subplots(figsize=figsize, layout="constrained")[1] if ax is None else ax
+    ax_: Any
+    figure_: Any
 
+    def _set_axes(self, ax, figsize=None, *, frame=True):
+        """Return ``ax``, or new axes if it is None. Hide two sides of the frame, or all without ``frame``."""
+        check_matplotlib_support(f"{type(self).__name__}.plot")
+        import matplotlib.pyplot as plt
 
-def remove_upper_and_right_frame(ax) -> None:
-    """Leave only the frame's two sides that carry ticks."""
-    ax.spines[["top", "right"]].set_visible(False)
+        self.ax_ = plt.subplots(figsize=figsize, layout="constrained")[1] if ax is None else ax
+        self.figure_ = self.ax_.figure
+        self.ax_.spines[["top", "right"] if frame else slice(None)].set_visible(False)
+        return self.ax_

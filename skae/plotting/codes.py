@@ -1,4 +1,4 @@
-"""Codes in the plane."""
+"""Scatter plots of codes."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from sklearn.decomposition import PCA
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils.validation import check_array
 
-from skae.plotting.axes import axes_to_draw_on, remove_upper_and_right_frame
-from skae.plotting.fitted import fitted_autoencoder, rows_for_autoencoder
-from skae.plotting.labels import one_label_a_row
+from skae.plotting.axes import Display
+from skae.plotting.checks import one_label_per_row
+from skae.plotting.fitted import codes_of_rows
 
-MAX_CLASSES = 20  # as many colours can be told apart, just
+MAX_CLASSES = 20  # more colours are too similar
 
 
-class CodeDisplay:
-    """Codes as points in the plane, coloured by class or by a number.
+class CodeDisplay(Display):
+    """Scatter plot of codes, coloured by class or by a number.
 
     It is recommended to use `from_estimator` or `from_codes` to create a display. All parameters are stored as
     attributes.
@@ -26,18 +26,18 @@ class CodeDisplay:
     codes : ndarray of shape (n_samples, 2)
         Points.
     y : ndarray of shape (n_samples,), default=None
-        A class or a number for each.
+        Class or number of each point.
     name : str, default="dimension"
-        What the axes' labels call the two coordinates; a number is appended.
+        Name of the two coordinates. The labels of the axes are this name and a number.
 
     Attributes
     ----------
     scatter_ : matplotlib PathCollection
         The points.
     legend_ : matplotlib Legend or None
-        What colour is which class; None where y is no class.
+        Legend of the classes. None if y does not hold classes.
     colorbar_ : matplotlib Colorbar or None
-        What colour is which number; None where y is no number.
+        Colour bar of the numbers. None if y does not hold numbers.
     ax_ : matplotlib Axes
         Axes with the points.
     figure_ : matplotlib Figure
@@ -64,8 +64,8 @@ class CodeDisplay:
     def plot(self, ax=None, *, scatter_kw=None):
         """Draw the points.
 
-        Up to 20 classes get a colour each and a legend: y is taken for classes unless it holds fractions. Other
-        numbers get a colour bar.
+        y is treated as classes if it has at most 20 distinct values and none is a fraction. Each class gets its own
+        colour and an entry in the legend. Other numbers get a colour bar.
 
         Parameters
         ----------
@@ -85,7 +85,7 @@ class CodeDisplay:
             If y holds more than 20 classes that are not numbers.
         """
         classes, indices = _classes(self.y)
-        ax = axes_to_draw_on(self, ax)
+        ax = self._set_axes(ax)
         size = np.clip(2e4 / len(self.codes), 4, 25)
         options = {"s": size, "alpha": 0.8, "linewidths": 0, **(scatter_kw or {})}
         self.legend_ = self.colorbar_ = None
@@ -104,26 +104,23 @@ class CodeDisplay:
                 self.colorbar_ = ax.figure.colorbar(self.scatter_, ax=ax)
                 self.colorbar_.outline.set_visible(False)
         ax.set(xlabel=f"{self.name} 1", ylabel=f"{self.name} 2")
-        remove_upper_and_right_frame(ax)
-        self.ax_ = ax
-        self.figure_ = ax.figure
         return self
 
     @classmethod
     def from_estimator(cls, estimator, X, y=None, *, reducer=None, ax=None, scatter_kw=None):
-        """Draw the codes of rows.
+        """Encode rows and draw the codes.
 
         Parameters
         ----------
         estimator : autoencoder or AutoEncoderOutlierDetector
-            Fitted autoencoder, or detector over one.
+            Fitted autoencoder, or fitted detector with a single autoencoder.
         X : array-like of shape (n_samples, n_features)
             Rows.
         y : array-like of shape (n_samples,), default=None
-            A class or a number for each row, which colours it.
+            Class or number of each row, for its colour.
         reducer : object with ``fit_transform``, default=None
-            Maps codes of more than two components to the plane, such as `sklearn.manifold.TSNE`; it is cloned. None
-            stands for ``PCA(2)``. Two components are drawn as they are.
+            Reduces codes with more than two components to two, for example `sklearn.manifold.TSNE`. It is cloned. If
+            None, ``PCA(2)`` is used. Codes with two components are drawn as they are.
         ax : matplotlib Axes, default=None
             Axes to draw on. If None, a new figure is made.
         scatter_kw : dict, default=None
@@ -137,22 +134,20 @@ class CodeDisplay:
         Raises
         ------
         ValueError
-            If the code has one component, ``reducer`` does not return two columns, y has not a label for each row, or
-            y holds more than 20 classes that are not numbers.
+            If the code has one component, ``reducer`` does not return two columns, y does not have one label per row,
+            or y holds more than 20 classes that are not numbers.
         TypeError
-            If the estimator is neither an autoencoder nor a detector over one.
+            If the estimator is neither an autoencoder nor a detector with a single autoencoder.
         sklearn.exceptions.NotFittedError
             If the estimator is not fitted.
         """
         check_matplotlib_support(f"{cls.__name__}.from_estimator")
-        autoencoder = fitted_autoencoder(estimator)
-        _, given = rows_for_autoencoder(estimator, X)
-        codes, name = np.asarray(autoencoder.transform(given)), "code"
-        y = one_label_a_row(y, len(codes))
+        codes, name = codes_of_rows(estimator, X), "code"
+        y = one_label_per_row(y, len(codes))
         if codes.shape[1] == 1:
             raise ValueError(
-                "The code of estimator has n_components=1, which does not fill a plane: draw a histogram of "
-                "estimator.transform(X), or fit two components or more."
+                "estimator has n_components=1, but a scatter plot needs 2 or more: draw a histogram of the codes, or "
+                "fit with more components."
             )
         if codes.shape[1] > 2:
             reducer = PCA(2, random_state=0) if reducer is None else clone(reducer, safe=False)
@@ -160,21 +155,21 @@ class CodeDisplay:
             codes = np.asarray(reducer.fit_transform(codes))
             if codes.ndim != 2 or codes.shape[1] != 2:
                 raise ValueError(
-                    f"reducer={reducer!r} returned an array of shape {codes.shape}: the plane takes two columns, so "
-                    "set its n_components=2."
+                    f"reducer={reducer!r} returned an array of shape {codes.shape}, but must return two columns: set "
+                    "its n_components=2."
                 )
         return cls(codes=codes, y=y, name=name).plot(ax, scatter_kw=scatter_kw)
 
     @classmethod
     def from_codes(cls, Z, y=None, *, ax=None, scatter_kw=None):
-        """Draw points of the plane, such as the output of a pipeline that ends in a t-SNE.
+        """Draw two-dimensional codes, such as the output of a pipeline that ends in t-SNE.
 
         Parameters
         ----------
         Z : array-like of shape (n_samples, 2)
             Points.
         y : array-like of shape (n_samples,), default=None
-            A class or a number for each point, which colours it.
+            Class or number of each point, for its colour.
         ax : matplotlib Axes, default=None
             Axes to draw on. If None, a new figure is made.
         scatter_kw : dict, default=None
@@ -188,8 +183,8 @@ class CodeDisplay:
         Raises
         ------
         ValueError
-            If Z has not two columns, y has not a label for each point, or y holds more than 20 classes that are not
-            numbers.
+            If Z does not have two columns, y does not have one label per point, or y holds more than 20 classes that
+            are not numbers.
 
         Examples
         --------
@@ -209,14 +204,14 @@ class CodeDisplay:
         Z = check_array(Z, input_name="Z")
         if Z.shape[1] != 2:
             raise ValueError(
-                f"Z has {Z.shape[1]} columns, but a plane has 2: map it there first, for example with "
-                "PCA(2).fit_transform(Z), or choose two columns."
+                f"Z has {Z.shape[1]} columns, but must have 2: reduce it first, for example with "
+                "PCA(2).fit_transform(Z), or select two columns."
             )
-        return cls(codes=Z, y=one_label_a_row(y, len(Z))).plot(ax, scatter_kw=scatter_kw)
+        return cls(codes=Z, y=one_label_per_row(y, len(Z))).plot(ax, scatter_kw=scatter_kw)
 
 
 def _classes(y) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Return the sorted classes in y and the index of each label in them, or twice None where y is no classes."""
+    """Return the classes in y, sorted, and the class index of each label. Return None twice if y holds no classes."""
     if y is None:
         return None, None
     classes, indices = np.unique(y, return_inverse=True)
@@ -226,14 +221,14 @@ def _classes(y) -> tuple[np.ndarray | None, np.ndarray | None]:
     if are_numbers:
         return None, None
     raise ValueError(
-        f"y has {len(classes)} classes, but only {MAX_CLASSES} colours can be told apart: give fewer classes, or "
-        "numbers, which get a colour bar."
+        f"y has {len(classes)} classes, but at most {MAX_CLASSES} are supported: pass fewer classes, or numbers, which "
+        "get a colour bar."
     )
 
 
 def _colors(n_classes: int):
-    """Return as many colours as there are classes; the first ten are the ten strong ones."""
+    """Return one colour per class. The first ten are strong, the others pale."""
     import matplotlib as mpl
 
-    pairs = mpl.color_sequences["tab20"]  # each strong colour is followed by its pale one
+    pairs = mpl.color_sequences["tab20"]  # each strong colour is followed by its pale version
     return mpl.colors.ListedColormap([*pairs[::2], *pairs[1::2]][:n_classes])

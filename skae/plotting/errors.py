@@ -1,19 +1,19 @@
-"""Where the threshold lies among the errors."""
+"""Histograms of reconstruction errors."""
 
 from __future__ import annotations
 
 import numpy as np
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
-from skae.plotting.axes import axes_to_draw_on, remove_upper_and_right_frame
+from skae.plotting.axes import Display
+from skae.plotting.checks import one_label_per_row
 from skae.plotting.fitted import fitted_detector
-from skae.plotting.labels import one_label_a_row
 
 KINDS = {1: ("inliers", "tab:blue"), -1: ("outliers", "tab:red")}
 
 
-class ErrorHistogramDisplay:
-    """Histogram of reconstruction errors, and the threshold above which rows are outliers.
+class ErrorHistogramDisplay(Display):
+    """Histogram of reconstruction errors, with the threshold above which rows are outliers.
 
     It is recommended to use `from_estimator` to create a display. All parameters are stored as attributes.
 
@@ -24,16 +24,16 @@ class ErrorHistogramDisplay:
     threshold : float
         Error above which a row is an outlier.
     y : ndarray of shape (n_samples,), default=None
-        What the rows are: +1 for inliers, -1 for outliers.
+        Labels of the rows: +1 for inliers, -1 for outliers.
 
     Attributes
     ----------
     bars_ : list of matplotlib BarContainer
-        The histogram of all errors or, with ``y``, of those of the inliers and of the outliers.
+        Histogram of all errors. With ``y``, one histogram of the inliers and one of the outliers.
     bin_edges_ : ndarray of shape (n_bins + 1,)
-        Edges of the bins, the same for all histograms.
+        Edges of the bins, which are the same for all histograms.
     line_ : matplotlib Line2D
-        The line at the threshold.
+        Line at the threshold.
     ax_ : matplotlib Axes
         Axes with the histogram.
     figure_ : matplotlib Figure
@@ -69,11 +69,11 @@ class ErrorHistogramDisplay:
         bins : int, default=50
             Number of bins.
         log : bool, default=False
-            Whether the error axis is logarithmic, and the bins are equally wide on it. It shows more where a few
-            errors are far above the others.
+            Whether the error axis is logarithmic, with bins of equal width on that axis. Use it if a few errors are
+            much larger than the others.
         hist_kw : dict, default=None
-            Keyword arguments for `matplotlib.axes.Axes.hist`, such as ``{"log": True}`` for a
-            logarithmic axis of counts, on which few outliers show among many inliers.
+            Keyword arguments for `matplotlib.axes.Axes.hist`. With ``{"log": True}`` the axis of counts is
+            logarithmic, so that a few outliers are visible among many inliers.
         line_kw : dict, default=None
             Keyword arguments for `matplotlib.axes.Axes.axvline`, which draws the threshold.
 
@@ -85,13 +85,13 @@ class ErrorHistogramDisplay:
         Raises
         ------
         ValueError
-            If an axis is to be logarithmic on which zero or less is to be drawn.
+            If ``log`` is True and an error or the threshold is not positive.
         """
         lowest = min(self.errors.min(), self.threshold)
         if log and lowest <= 0:
             what = "threshold" if lowest == self.threshold else "lowest error"
-            raise ValueError(f"log=True cannot show the {what}, {lowest:.3g}: set log=False.")
-        ax = axes_to_draw_on(self, ax)
+            raise ValueError(f"log=True needs positive values, but the {what} is {lowest:.3g}: set log=False.")
+        ax = self._set_axes(ax)
         if log:
             ax.set_xscale("log")
             self.bin_edges_ = np.geomspace(self.errors.min(), self.errors.max(), bins + 1)
@@ -108,15 +108,12 @@ class ErrorHistogramDisplay:
         label = f"threshold {self.threshold:.3g}"
         self.line_ = ax.axvline(self.threshold, **{"color": "black", "ls": "--", "label": label, **(line_kw or {})})
         ax.set(xlabel="reconstruction error", ylabel="density" if hist_kw.get("density") else "number of rows")
-        remove_upper_and_right_frame(ax)
         ax.legend(frameon=False)
-        self.ax_ = ax
-        self.figure_ = ax.figure
         return self
 
     @classmethod
     def from_estimator(cls, estimator, X, y=None, *, bins=50, log=False, ax=None, hist_kw=None, line_kw=None):
-        """Draw the errors of rows, and a detector's threshold.
+        """Draw the reconstruction errors of rows and the threshold of a detector.
 
         Parameters
         ----------
@@ -125,17 +122,18 @@ class ErrorHistogramDisplay:
         X : array-like of shape (n_samples, n_features)
             Rows.
         y : array-like of shape (n_samples,), default=None
-            What the rows are: +1 for inliers, -1 for outliers. Each get a histogram of their own.
+            Labels of the rows: +1 for inliers, -1 for outliers. If given, inliers and outliers have separate
+            histograms.
         bins : int, default=50
             Number of bins.
         log : bool, default=False
-            Whether the error axis is logarithmic, and the bins are equally wide on it. It shows more where a few
-            errors are far above the others.
+            Whether the error axis is logarithmic, with bins of equal width on that axis. Use it if a few errors are
+            much larger than the others.
         ax : matplotlib Axes, default=None
             Axes to draw on. If None, a new figure is made.
         hist_kw : dict, default=None
-            Keyword arguments for `matplotlib.axes.Axes.hist`, such as ``{"log": True}`` for a
-            logarithmic axis of counts, on which few outliers show among many inliers.
+            Keyword arguments for `matplotlib.axes.Axes.hist`. With ``{"log": True}`` the axis of counts is
+            logarithmic, so that a few outliers are visible among many inliers.
         line_kw : dict, default=None
             Keyword arguments for `matplotlib.axes.Axes.axvline`, which draws the threshold.
 
@@ -147,8 +145,8 @@ class ErrorHistogramDisplay:
         Raises
         ------
         ValueError
-            If y has not a label of +1 or -1 for each row, or an axis is to be logarithmic on which zero or less is to
-            be drawn.
+            If y does not have one label of +1 or -1 per row, or if ``log`` is True and an error or the threshold is
+            not positive.
         TypeError
             If the estimator is not a detector.
         sklearn.exceptions.NotFittedError
@@ -157,11 +155,11 @@ class ErrorHistogramDisplay:
         check_matplotlib_support(f"{cls.__name__}.from_estimator")
         detector = fitted_detector(estimator)
         errors = -detector.score_samples(X)
-        y = one_label_a_row(y, len(errors))
+        y = one_label_per_row(y, len(errors))
         if y is not None and not ((y == 1) | (y == -1)).all():
             raise ValueError(
-                f"y has the labels {np.unique(y)[:5]}: label inliers +1 and outliers -1. If 1 stands for outliers, "
-                "give np.where(y == 1, -1, 1)."
+                f"y has the labels {np.unique(y)[:5]}, but inliers must be labelled +1 and outliers -1. If outliers "
+                "are labelled 1, pass np.where(y == 1, -1, 1)."
             )
         display = cls(errors=errors, threshold=detector.threshold_, y=y)
         return display.plot(ax, bins=bins, log=log, hist_kw=hist_kw, line_kw=line_kw)

@@ -1,16 +1,16 @@
-"""How training went."""
+"""Loss curves of training."""
 
 from __future__ import annotations
 
 import numpy as np
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
-from skae.plotting.axes import axes_to_draw_on, remove_upper_and_right_frame
+from skae.plotting.axes import Display
 from skae.plotting.fitted import fitted_autoencoder
 
 
-class LossCurveDisplay:
-    """Loss of each epoch, on the training rows and on those held out, if any.
+class LossCurveDisplay(Display):
+    """Loss of each epoch on the training rows and, if there are any, on the held-out rows.
 
     It is recommended to use `from_estimator` to create a display. All parameters are stored as attributes.
 
@@ -21,16 +21,17 @@ class LossCurveDisplay:
     validation_loss_curve : sequence of float, default=None
         Held-out loss of each epoch.
     best_epoch : int, default=None
-        Epoch to mark on the held-out losses or, if there are none, on the training losses; counted from 1.
+        Epoch to mark on the curve of the held-out losses or, if there is none, of the training losses. The first
+        epoch is 1.
 
     Attributes
     ----------
     line_ : matplotlib Line2D
         Curve of the training losses.
     validation_line_ : matplotlib Line2D or None
-        Curve of the held-out losses.
+        Curve of the held-out losses. None if there are none.
     best_point_ : matplotlib Line2D or None
-        Mark at the best epoch.
+        Marker at the best epoch. None if ``best_epoch`` is None.
     ax_ : matplotlib Axes
         Axes with the curves.
     figure_ : matplotlib Figure
@@ -64,7 +65,7 @@ class LossCurveDisplay:
         log : bool, default=False
             Whether the loss axis is logarithmic.
         line_kw, validation_kw : dict, default=None
-            Keyword arguments for `matplotlib.axes.Axes.plot`, which draws the training and the held-out losses.
+            Keyword arguments for `matplotlib.axes.Axes.plot`, which draws the training losses and the held-out losses.
 
         Returns
         -------
@@ -74,14 +75,14 @@ class LossCurveDisplay:
         Raises
         ------
         ValueError
-            If the two curves differ in length.
+            If the two curves do not have the same length.
         """
         if self.validation_loss_curve is not None and len(self.validation_loss_curve) != len(self.loss_curve):
             raise ValueError(
                 f"validation_loss_curve has {len(self.validation_loss_curve)} epochs and loss_curve has "
-                f"{len(self.loss_curve)}, so it is not known which epochs had held-out rows: fill the others with NaN."
+                f"{len(self.loss_curve)}, but they must have the same number: use NaN for epochs without held-out rows."
             )
-        ax = axes_to_draw_on(self, ax)
+        ax = self._set_axes(ax)
         epochs = np.arange(1, len(self.loss_curve) + 1)
         (self.line_,) = ax.plot(
             epochs, self.loss_curve, **{"color": "tab:blue", "label": "training", **(line_kw or {})}
@@ -99,26 +100,23 @@ class LossCurveDisplay:
             (self.best_point_,) = ax.plot([self.best_epoch], [best], "o", **options)
         ax.set(xlabel="epoch", ylabel="loss", **({"yscale": "log"} if log else {}))
         ax.xaxis.get_major_locator().set_params(integer=True)
-        remove_upper_and_right_frame(ax)
         ax.legend(frameon=False)
-        self.ax_ = ax
-        self.figure_ = ax.figure
         return self
 
     @classmethod
     def from_estimator(cls, estimator, *, log=False, ax=None, line_kw=None, validation_kw=None):
-        """Draw the losses of an autoencoder's training.
+        """Draw the losses of a fitted autoencoder.
 
         Parameters
         ----------
         estimator : autoencoder or AutoEncoderOutlierDetector
-            Fitted autoencoder, or detector over one.
+            Fitted autoencoder, or fitted detector with a single autoencoder.
         log : bool, default=False
             Whether the loss axis is logarithmic.
         ax : matplotlib Axes, default=None
             Axes to draw on. If None, a new figure is made.
         line_kw, validation_kw : dict, default=None
-            Keyword arguments for `matplotlib.axes.Axes.plot`, which draws the training and the held-out losses.
+            Keyword arguments for `matplotlib.axes.Axes.plot`, which draws the training losses and the held-out losses.
 
         Returns
         -------
@@ -128,7 +126,7 @@ class LossCurveDisplay:
         Raises
         ------
         TypeError
-            If the estimator is neither an autoencoder nor a detector over one.
+            If the estimator is neither an autoencoder nor a detector with a single autoencoder.
         sklearn.exceptions.NotFittedError
             If the estimator is not fitted.
         """

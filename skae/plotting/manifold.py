@@ -1,41 +1,40 @@
-"""Images that the codes of a plane stand for."""
+"""Images decoded from a grid of codes."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 from scipy.special import ndtri
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
 from skae.estimators import AdversarialAutoEncoder, ConditionalVariationalAutoEncoder, VariationalAutoEncoder
-from skae.plotting.axes import axes_to_draw_on
-from skae.plotting.fitted import fitted_autoencoder, rows_for_autoencoder
-from skae.plotting.reconstruction import as_images
+from skae.plotting.axes import Display
+from skae.plotting.checks import check_at_least_one
+from skae.plotting.fitted import codes_of_rows, fitted_autoencoder
+from skae.plotting.shapes import scaled_images
 
 INCHES = 6  # longer side of all images together
 INCHES_FOR_LABELS = 0.6
 MAX_TICKS = 5
 
 
-class ManifoldDisplay:
-    """The images that a grid of codes of two components stands for [1]_.
+class ManifoldDisplay(Display):
+    """Images decoded from a grid of codes with two components [1]_.
 
     It is recommended to use `from_estimator` to create a display. All parameters are stored as attributes.
 
     Parameters
     ----------
     steps : ndarray of shape (n_steps, 2)
-        Values of either component in the grid, ascending.
+        Grid values of each component, in ascending order.
     images : ndarray of shape (n_steps, n_steps, n_features)
-        Decoded grid: ``images[i, j]`` stands for the code ``(steps[j, 0], steps[i, 1])``.
+        Decoded grid: ``images[i, j]`` is decoded from the code ``(steps[j, 0], steps[i, 1])``.
     image_shape : tuple of int
-        Height and width of an image, or channels, height and width, with 1 or 3 channels.
+        Shape of an image: (height, width), or (channels, height, width) with 1 or 3 channels.
 
     Attributes
     ----------
     image_ : matplotlib AxesImage
-        All images as one. The first component grows to the right, the second upwards.
+        All images as one. The first component increases to the right, the second upwards.
     ax_ : matplotlib Axes
         Axes with the images.
     figure_ : matplotlib Figure
@@ -43,7 +42,7 @@ class ManifoldDisplay:
 
     See Also
     --------
-    CodeDisplay : Where the codes of rows lie in the plane.
+    CodeDisplay : Scatter plot of the codes of rows.
 
     References
     ----------
@@ -68,7 +67,7 @@ class ManifoldDisplay:
         self.image_shape = image_shape
 
     def plot(self, ax=None, *, image_kw=None):
-        """Draw the images: their lowest value is black, their highest white.
+        """Draw the images. Their lowest value is black, their highest white.
 
         Parameters
         ----------
@@ -85,51 +84,47 @@ class ManifoldDisplay:
         Raises
         ------
         ValueError
-            If ``image_shape`` is not the shape of an image of n_features values.
+            If ``image_shape`` is not the shape of an image with n_features values.
         """
         n = len(self.steps)
-        images = as_images(self.images.reshape(n * n, -1), self.image_shape)
+        images, options = scaled_images(self.images.reshape(n * n, -1), self.image_shape, self.images, image_kw or {})
         _, height, width, *channels = images.shape
-        if channels:  # imshow scales grey values only
-            images = (images - images.min()) / (np.ptp(images) or 1)
         upwards = images.reshape(n, n, height, width, *channels)[::-1]
         mosaic = upwards.swapaxes(1, 2).reshape(n * height, n * width, *channels)
 
         inches = INCHES / max(height, width)
-        ax = axes_to_draw_on(self, ax, (width * inches + INCHES_FOR_LABELS, height * inches + INCHES_FOR_LABELS))
+        figsize = (width * inches + INCHES_FOR_LABELS, height * inches + INCHES_FOR_LABELS)
+        ax = self._set_axes(ax, figsize, frame=False)
         edges = (-0.5, n - 0.5, -0.5, n - 0.5)
-        options = {"cmap": "gray", "extent": edges, "aspect": height / width, **(image_kw or {})}
-        self.image_ = ax.imshow(mosaic, **options)
+        self.image_ = ax.imshow(mosaic, **{"extent": edges, "aspect": height / width, **options})
         ticks = np.linspace(0, n - 1, min(n, MAX_TICKS)).round().astype(int)
         labels = [[f"{value:.2g}" for value in component] for component in self.steps[ticks].T]
         ax.set_xticks(ticks, labels[0])
         ax.set_yticks(ticks, labels[1])
         ax.set(xlabel="code 1", ylabel="code 2")
-        ax.spines[:].set_visible(False)
-        self.ax_ = ax
-        self.figure_ = ax.figure
         return self
 
     @classmethod
     def from_estimator(cls, estimator, X=None, *, image_shape, y=None, n_steps=15, ax=None, image_kw=None):
         """Decode a grid of codes and draw the images.
 
-        The grid has the quantiles in the middle of ``n_steps`` equal shares of either component's distribution, so that
-        images are many where codes are many: of the standard normal distribution or, with X, of its codes.
+        The grid values of a component are its quantiles at the midpoints of ``n_steps`` intervals of equal
+        probability. They are quantiles of the standard normal distribution or, with X, of the codes of X. The grid is
+        therefore finer where codes are denser.
 
         Parameters
         ----------
         estimator : autoencoder or AutoEncoderOutlierDetector
-            Fitted autoencoder of two components, or detector over one.
+            Fitted autoencoder with two components, or fitted detector with one such autoencoder.
         X : array-like of shape (n_samples, n_features), default=None
-            Rows whose codes the grid is to span. It can be left out where the prior of the codes is the standard normal
-            distribution, as that of variational autoencoders is.
+            Rows whose codes the grid covers. It is not needed if the prior of the codes is the standard normal
+            distribution, as in a variational autoencoder.
         image_shape : tuple of int
-            Height and width of an image, or channels, height and width, with 1 or 3 channels.
+            Shape of an image: (height, width), or (channels, height, width) with 1 or 3 channels.
         y : class, default=None
-            What a `ConditionalVariationalAutoEncoder` is to draw. None stands for the mean over its classes.
+            Class to draw with a `ConditionalVariationalAutoEncoder`. If None, the mean over its classes is drawn.
         n_steps : int, default=15
-            Images a side.
+            Number of images along each side of the grid.
         ax : matplotlib Axes, default=None
             Axes to draw on. If None, a new figure is made.
         image_kw : dict, default=None
@@ -143,39 +138,37 @@ class ManifoldDisplay:
         Raises
         ------
         ValueError
-            If the code has not two components, X is missing where the prior is not normal, ``image_shape`` is not the
-            shape of an image of n_features values, ``n_steps`` is less than 1, or y is not a class that the autoencoder
-            knows.
+            If the code does not have two components, X is None and the prior is not the standard normal distribution,
+            ``image_shape`` is not the shape of an image with n_features values, ``n_steps`` is less than 1, or y is not
+            a class of the autoencoder.
         TypeError
-            If the estimator is neither an autoencoder nor a detector over one.
+            If the estimator is neither an autoencoder nor a detector with a single autoencoder.
         sklearn.exceptions.NotFittedError
             If the estimator is not fitted.
         """
         check_matplotlib_support(f"{cls.__name__}.from_estimator")
-        autoencoder: Any = fitted_autoencoder(estimator)  # whose inverse_transform may take a class
+        autoencoder = fitted_autoencoder(estimator)
         kind, n_components = type(autoencoder).__name__, len(autoencoder.get_feature_names_out())
         if n_components != 2:
             raise ValueError(
-                f"The code of estimator has n_components={n_components}, but a plane has 2: fit a {kind} with "
+                f"estimator has n_components={n_components}, but {cls.__name__} needs 2: fit a {kind} with "
                 "n_components=2."
             )
-        if n_steps < 1:
-            raise ValueError(f"n_steps={n_steps} leaves nothing to draw: it must be 1 or more.")
+        check_at_least_one("n_steps", n_steps)
         if y is not None and not isinstance(autoencoder, ConditionalVariationalAutoEncoder):
             raise ValueError(
-                f"y={y!r} cannot be drawn, for a {kind} knows no classes: set y=None, or fit a "
+                f"y={y!r} is not supported for {kind}, which has no classes: set y=None, or fit a "
                 "ConditionalVariationalAutoEncoder."
             )
         shares = (np.arange(n_steps) + 0.5) / n_steps
         if X is not None:
-            _, given = rows_for_autoencoder(estimator, X)
-            steps = np.quantile(np.asarray(autoencoder.transform(given)), shares, axis=0)
+            steps = np.quantile(codes_of_rows(estimator, X), shares, axis=0)
         elif _has_normal_prior(autoencoder):
             steps = np.tile(ndtri(shares)[:, None], 2)
         else:
             raise ValueError(
-                f"X=None leaves the grid without bounds, for a {kind} has no normal prior: give X, rows whose codes "
-                "the grid is to span."
+                f"X=None is not supported for this {kind}, whose codes have no normal prior: pass rows X, whose codes "
+                "the grid covers."
             )
         Z = np.stack(np.meshgrid(*steps.T), axis=-1).reshape(-1, 2)
         rows = autoencoder.inverse_transform(Z) if y is None else autoencoder.inverse_transform(Z, y)

@@ -1,15 +1,16 @@
-"""A row that is a curve, and its reconstruction."""
+"""A row drawn as a curve, and its reconstruction."""
 
 from __future__ import annotations
 
 import numpy as np
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
-from skae.plotting.axes import axes_to_draw_on, remove_upper_and_right_frame
-from skae.plotting.fitted import one_row, rows_and_reconstructions
+from skae.plotting.axes import Display
+from skae.plotting.checks import one_row
+from skae.plotting.fitted import row_with_error
 
 
-class SignalDisplay:
+class SignalDisplay(Display):
     """A row and its reconstruction as two curves, with the gap between them filled.
 
     It is recommended to use `from_estimator` to create a display. All parameters are stored as attributes.
@@ -19,9 +20,9 @@ class SignalDisplay:
     x : ndarray of shape (n_features,)
         Row.
     reconstruction : ndarray of shape (n_features,)
-        Its reconstruction.
+        Reconstruction of the row.
     error : float
-        Its reconstruction error.
+        Reconstruction error of the row.
     threshold : float, default=None
         Error above which a row is an outlier.
 
@@ -30,9 +31,9 @@ class SignalDisplay:
     input_line_ : matplotlib Line2D
         Curve of the row.
     reconstruction_line_ : matplotlib Line2D
-        Curve of its reconstruction.
+        Curve of the reconstruction.
     gap_ : matplotlib PolyCollection
-        Area between the two.
+        Area between the two curves.
     ax_ : matplotlib Axes
         Axes with the curves.
     figure_ : matplotlib Figure
@@ -40,7 +41,7 @@ class SignalDisplay:
 
     See Also
     --------
-    ReconstructionDisplay : The same for rows that are images.
+    ReconstructionDisplay : Rows drawn as images, and their reconstructions.
 
     Examples
     --------
@@ -63,7 +64,7 @@ class SignalDisplay:
         self.threshold = threshold
 
     def plot(self, ax=None, *, input_kw=None, reconstruction_kw=None, gap_kw=None):
-        """Draw the curves. The title says the error and, with a threshold, whether it is above it.
+        """Draw the curves. The title gives the error and, with a threshold, whether the error is above it.
 
         Parameters
         ----------
@@ -79,7 +80,7 @@ class SignalDisplay:
         display : SignalDisplay
             The display itself.
         """
-        ax = axes_to_draw_on(self, ax)
+        ax = self._set_axes(ax)
         position = np.arange(len(self.x))
         gap = {"color": "tab:red", "alpha": 0.25, "lw": 0, "label": "gap", **(gap_kw or {})}
         line = {"color": "black", "lw": 1.5, "label": "input", **(input_kw or {})}
@@ -89,10 +90,7 @@ class SignalDisplay:
         self.gap_ = ax.fill_between(position, self.x, self.reconstruction, **gap)
         ax.set(title=title_of_error(self.error, self.threshold), xlabel="feature", ylabel="value")
         ax.margins(x=0)
-        remove_upper_and_right_frame(ax)
         ax.legend(frameon=False)
-        self.ax_ = ax
-        self.figure_ = ax.figure
         return self
 
     @classmethod
@@ -102,7 +100,7 @@ class SignalDisplay:
         Parameters
         ----------
         estimator : autoencoder or AutoEncoderOutlierDetector
-            Fitted autoencoder, or detector over one. The title names a detector's threshold.
+            Fitted autoencoder or detector. With a detector, the title also gives the threshold.
         x : array-like of shape (n_features,) or (1, n_features)
             Row.
         ax : matplotlib Axes, default=None
@@ -127,19 +125,12 @@ class SignalDisplay:
             If the estimator is not fitted.
         """
         check_matplotlib_support(f"{cls.__name__}.from_estimator")
-        X = one_row(x)
-        rows, reconstructions = rows_and_reconstructions(estimator, X)
-        display = cls(
-            x=rows[0],
-            reconstruction=reconstructions[0],
-            error=-float(estimator.score_samples(X)[0]),
-            threshold=getattr(estimator, "threshold_", None),
-        )
+        display = cls(**row_with_error(estimator, one_row(x)))
         return display.plot(ax, input_kw=input_kw, reconstruction_kw=reconstruction_kw, gap_kw=gap_kw)
 
 
 def title_of_error(error: float, threshold: float | None) -> str:
-    """Say how large an error is and, with a threshold, whether it is above it."""
+    """Return a title with the error and, if there is a threshold, whether the error is above it."""
     if threshold is None:
         return f"error {error:.3g}"
     return f"error {error:.3g}, {'above' if error > threshold else 'not above'} the threshold {threshold:.3g}"

@@ -1,0 +1,189 @@
+"""Displays of codes: the scatter plot and the manifold."""
+
+from statistics import NormalDist
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from plotting_cases import N_ROWS, X, make_autoencoder, pyplot_without_windows
+from sklearn.decomposition import PCA
+
+from skae import (
+    AdversarialAutoEncoder,
+    AutoEncoderTransformer,
+    ConditionalVariationalAutoEncoder,
+    VariationalAutoEncoder,
+)
+from skae.plotting import CodeDisplay, ManifoldDisplay
+
+pytest.importorskip("matplotlib")
+
+
+@pytest.fixture(autouse=True)
+def pyplot():
+    yield from pyplot_without_windows()
+
+
+@pytest.fixture(scope="module")
+def autoencoder():
+    return make_autoencoder(early_stopping=True).fit(X)
+
+
+# ---- codes ---------------------------------------------------------------------------------------------------
+
+
+def test_codes_with_two_components_are_drawn_as_they_are():
+    autoencoder = make_autoencoder(n_components=2).fit(X)
+    display = CodeDisplay.from_estimator(autoencoder, X)
+
+    assert_array_equal(display.scatter_.get_offsets(), autoencoder.transform(X))
+    assert display.legend_ is None
+    assert display.colorbar_ is None
+
+
+def test_codes_with_more_components_are_reduced_by_pca_or_the_given_reducer(autoencoder):
+    class FirstTwo:
+        def fit_transform(self, Z):
+            return Z[:, :2]
+
+    Z = autoencoder.transform(X)
+    by_default = CodeDisplay.from_estimator(autoencoder, X)
+    by_reducer = CodeDisplay.from_estimator(autoencoder, X, reducer=FirstTwo())
+
+    np.testing.assert_allclose(by_default.scatter_.get_offsets(), PCA(2).fit_transform(Z), rtol=1e-4, atol=1e-6)
+    assert_array_equal(by_reducer.scatter_.get_offsets(), Z[:, :2])
+    assert by_reducer.ax_.get_xlabel() == "FirstTwo 1"
+
+
+@pytest.mark.parametrize("n_classes", [1, 2, 20])
+@pytest.mark.parametrize("kind", [int, float, str])
+def test_each_of_up_to_20_classes_has_its_own_colour(n_classes, kind):
+    Z, y = np.random.default_rng(0).normal(size=(N_ROWS, 2)), (np.arange(N_ROWS) % n_classes).astype(kind)
+    display = CodeDisplay.from_codes(Z, y)
+
+    display.figure_.canvas.draw()
+    names = [text.get_text() for text in display.legend_.get_texts()]
+    in_legend = [handle.get_markerfacecolor() for handle in display.legend_.legend_handles]
+    assert names == [str(name) for name in np.unique(y)]
+    assert len({tuple(color) for color in display.scatter_.get_facecolors()}) == n_classes
+    color_of = dict(zip(names, in_legend, strict=True))
+    for label, color in zip(y, display.scatter_.get_facecolors(), strict=True):
+        np.testing.assert_allclose(color[:3], color_of[str(label)][:3])
+
+
+@pytest.mark.parametrize("y", [np.linspace(0, 1, N_ROWS), np.arange(N_ROWS), np.repeat([0.5, 1.5], N_ROWS // 2)])
+def test_other_numbers_have_a_colour_bar(y):
+    display = CodeDisplay.from_codes(np.zeros((N_ROWS, 2)), y)
+
+    assert_array_equal(display.scatter_.get_array(), y)
+    assert display.colorbar_ is not None
+    assert display.legend_ is None
+
+
+def test_invalid_number_of_components(autoencoder):
+    with pytest.raises(ValueError, match="n_components=1"):
+        CodeDisplay.from_estimator(make_autoencoder(n_components=1).fit(X), X)
+    with pytest.raises(ValueError, match=r"reducer=PCA.*shape \(60, 3\)"):
+        CodeDisplay.from_estimator(autoencoder, X, reducer=PCA(3))
+    with pytest.raises(ValueError, match="Z has 12 columns"):
+        CodeDisplay.from_codes(X)
+
+
+def test_invalid_labels_of_codes(pyplot):
+    with pytest.raises(ValueError, match="y has 5 labels for 60 rows"):
+        CodeDisplay.from_codes(X[:, :2], np.zeros(5))
+    with pytest.raises(ValueError, match="y has 60 classes, but at most 20"):
+        CodeDisplay.from_codes(X[:, :2], [f"class {i}" for i in range(N_ROWS)])
+    assert not pyplot.get_fignums()
+
+
+# ---- manifold ------------------------------------------------------------------------------------------------
+
+
+def images_on_axes(display, height, width):
+    """Return the image drawn at each position of the grid, (column, row)."""
+    n = len(display.steps)
+    left, right, bottom, top = display.image_.get_extent()
+    assert (left, right, bottom, top) == (-0.5, n - 0.5, -0.5, n - 0.5)
+    assert display.image_.origin == "upper"
+    pixels = np.asarray(display.image_.get_array())
+    assert pixels.shape[:2] == (n * height, n * width)
+    return {
+        (column, row): pixels[(n - 1 - row) * height :][:height, column * width :][:, :width]
+        for column in range(n)
+        for row in range(n)
+    }
+
+
+@pytest.mark.parametrize("kind", [VariationalAutoEncoder, AdversarialAutoEncoder])
+@pytest.mark.parametrize("image_shape", [(3, 4), (1, 3, 4)])
+def test_manifold_decodes_quantiles_of_the_normal_prior(kind, image_shape):
+    autoencoder = make_autoencoder(2, kind).fit(X)
+    display = ManifoldDisplay.from_estimator(autoencoder, image_shape=image_shape, n_steps=5)
+
+    quantiles = [NormalDist().inv_cdf(share) for share in (0.1, 0.3, 0.5, 0.7, 0.9)]
+    np.testing.assert_allclose(display.steps, np.column_stack([quantiles, quantiles]), atol=1e-12)
+    for (column, row), image in images_on_axes(display, 3, 4).items():
+        code = [[display.steps[column, 0], display.steps[row, 1]]]
+        assert_array_equal(image.ravel(), autoencoder.inverse_transform(code)[0])
+    assert display.image_.get_clim() == (display.images.min(), display.images.max())
+
+
+def test_manifold_covers_the_codes_of_the_given_rows():
+    autoencoder = make_autoencoder(2).fit(X)
+    display = ManifoldDisplay.from_estimator(autoencoder, X, image_shape=(3, 4), n_steps=2)
+
+    Z = autoencoder.transform(X)
+    np.testing.assert_allclose(display.steps, np.quantile(Z, [0.25, 0.75], axis=0))
+    assert_array_equal(
+        display.images[1, 0], autoencoder.inverse_transform([[display.steps[0, 0], display.steps[1, 1]]])[0]
+    )
+    ticks = {
+        axis.get_label_text(): [label.get_text() for label in axis.get_ticklabels()]
+        for axis in (display.ax_.xaxis, display.ax_.yaxis)
+    }
+    assert ticks == {
+        f"code {i + 1}": [f"{value:.2g}" for value in np.quantile(Z[:, i], [0.25, 0.75])] for i in range(2)
+    }
+
+
+def test_manifold_of_colour_images_has_channels_last_and_uses_the_whole_scale():
+    autoencoder = make_autoencoder(2).fit(X)
+    display = ManifoldDisplay.from_estimator(autoencoder, X, image_shape=(3, 2, 2), n_steps=3)
+
+    images = images_on_axes(display, 2, 2)
+    scaled = (display.images - display.images.min()) / np.ptp(display.images)
+    np.testing.assert_allclose(images[2, 0], scaled[0, 2].reshape(3, 2, 2).transpose(1, 2, 0))
+    assert (min(map(np.min, images.values())), max(map(np.max, images.values()))) == (0, 1)
+
+
+def test_manifold_of_a_class():
+    autoencoder = make_autoencoder(2, ConditionalVariationalAutoEncoder).fit(X, np.arange(N_ROWS) % 3)
+    options = {"image_shape": (3, 4), "n_steps": 1}
+    for y in (None, 0, 2):
+        display = ManifoldDisplay.from_estimator(autoencoder, y=y, **options)
+        assert_array_equal(display.images[0], autoencoder.inverse_transform([[0.0, 0.0]], y))
+    with pytest.raises(ValueError, match=r"y holds \[3\]"):
+        ManifoldDisplay.from_estimator(autoencoder, y=3, **options)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "options", "message"),
+    [
+        ({"n_components": 3}, {}, "n_components=3.*n_components=2"),
+        ({}, {"image_shape": (3, 5)}, r"image_shape=\(3, 5\).*12"),
+        ({}, {"n_steps": 0}, "n_steps=0 must be 1 or more"),
+        ({}, {"y": 1}, "y=1 is not supported for VariationalAutoEncoder, which has no classes"),
+        ({"kind": AutoEncoderTransformer}, {}, "X=None .* AutoEncoderTransformer, whose codes have no normal prior"),
+        (
+            {"kind": AdversarialAutoEncoder, "prior": "uniform"},
+            {},
+            "X=None .* AdversarialAutoEncoder, whose codes have no normal prior",
+        ),
+    ],
+)
+def test_invalid_manifolds(pyplot, parameters, options, message):
+    autoencoder = make_autoencoder(**{"n_components": 2, "kind": VariationalAutoEncoder, **parameters}).fit(X)
+    with pytest.raises(ValueError, match=message):
+        ManifoldDisplay.from_estimator(autoencoder, **{"image_shape": (3, 4), **options})
+    assert not pyplot.get_fignums()
