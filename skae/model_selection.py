@@ -211,11 +211,11 @@ class FittedSteps:
     def __init__(self) -> None:
         self._known: dict[str, list[tuple]] = {}
 
-    def cache(self, fit_transform: Callable) -> Callable:
+    def cache(self, fit_transform: Callable, **settings: Any) -> Callable:
         """Return a function that calls a pipeline's own, or finds what it has returned before."""
 
         def find(transformer, X, y=None, **settings):
-            known = self._known.setdefault(f"{fit_key(transformer, by_identity=True)} {joblib.hash(settings)}", [])
+            known = self._known.setdefault(f"{fit_key(transformer)} {joblib.hash(settings)}", [])
             for _, its_X, its_y, outcome in known:
                 if _are_equal(its_X, X) and _are_equal(its_y, y):
                     return outcome

@@ -1,6 +1,7 @@
 """The layers of docs/architecture.md: a module imports only from rows below its own."""
 
 import ast
+import re
 
 import pytest
 
@@ -16,7 +17,7 @@ ROWS = [
     ["plotting", "callbacks"],
 ]
 LEVEL = {part: level for level, row in enumerate(ROWS) for part in row}
-TORCH_CORE_MAY_USE = {"sklearn.base", "sklearn.utils._param_validation"}  # parameters of specifications, not estimators
+TORCH_CORE_MAY_USE = {"sklearn.base"}  # parameters of specifications, not estimators
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -51,7 +52,10 @@ def test_imports_point_down(path):
         )
 
 
-@pytest.mark.parametrize("path", [p for p in FILES if LEVEL.get(part_of(p), 9) <= 1], ids=lambda p: p.stem)
+CORE = [p for p in FILES if LEVEL.get(part_of(p), 9) <= 1 and p.stem != "_compat"]
+
+
+@pytest.mark.parametrize("path", CORE, ids=lambda p: p.stem)
 def test_the_torch_core_knows_no_sklearn_estimator(path):
     assert {name for name in imports(path) if name.startswith("sklearn")} <= TORCH_CORE_MAY_USE
 
@@ -60,6 +64,19 @@ def test_the_torch_core_knows_no_sklearn_estimator(path):
 def test_init_files_only_re_export(path):
     for node in ast.parse(path.read_text()).body:
         assert isinstance(node, ast.Import | ast.ImportFrom | ast.Expr | ast.Assign), f"{path}: line {node.lineno}"
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if p.stem != "_compat"], ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_private_interfaces_of_others_are_in_one_file(path):
+    for name in imports(path):
+        is_private = any(part.startswith("_") for part in name.split(".")[1:])
+        assert name.startswith("skae.") or not is_private, f"{path} imports {name}"
+    assert not re.search(r"torch\._[a-z]|ops\.aten", path.read_text())
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_a_file_is_one_idea(path):
+    assert len(path.read_text().splitlines()) <= 350
 
 
 def test_every_part_has_a_row():

@@ -1,15 +1,22 @@
 """Scikit-learn's own checks, those that it yields and those that it keeps for its own estimators."""
 
+from contextlib import nullcontext
+
 import pytest
 from catalogue import AUTOENCODERS, ESTIMATORS
+from other_processor import rows_alike
 from sklearn.base import clone
 from sklearn.utils import estimator_checks as checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+# which compare a row's results among other rows to 1e-7, less than float32's last bit
+IN_OTHER_COMPANY = {"check_methods_subset_invariance", "check_methods_sample_order_invariance"}
+
 
 @parametrize_with_checks(ESTIMATORS)
 def test_yielded_check(estimator, check):
-    check(estimator)
+    with rows_alike() if check.func.__name__ in IN_OTHER_COMPANY else nullcontext():
+        check(estimator)
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS, ids=repr)

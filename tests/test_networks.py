@@ -68,7 +68,7 @@ def test_halves_are_ordinary_modules_over_two_dimensional_batches():
 def test_tied_weights_share_memory_and_keep_their_own_biases():
     network = build(hidden_layer_sizes=(5, 3), tied_weights=True)
     encoder, decoder = network.encoder.layers, network.decoder.layers
-    assert all(e.weight is d.weight for e, d in zip(encoder, reversed(decoder), strict=True))
+    assert all(d.tied_to is e for e, d in zip(encoder, reversed(decoder), strict=True))
     assert all(e.bias is not d.bias for e, d in zip(encoder, reversed(decoder), strict=True))
     n_untied = sum(p.numel() for p in build(hidden_layer_sizes=(5, 3)).parameters())
     assert sum(p.numel() for p in network.parameters()) == n_untied - (4 * 5 + 5 * 3 + 3 * 2)
@@ -121,7 +121,7 @@ def test_location_and_unit_of_the_rows_do_not_matter(shift, unit):
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"hidden_layer_sizes": (64, 0)}, r"hidden_layer_sizes=\[64, 0\] must hold integers >= 1"),
+        ({"hidden_layer_sizes": (64, 0)}, r"hidden_layer_sizes=\(64, 0\) must hold integers >= 1"),
         ({"hidden_layer_sizes": (2.5,)}, "must hold integers >= 1"),
         ({"dropout": 1.0}, "'dropout' parameter of DenseNetwork must be a float in the range"),
         ({"activation": "swish"}, "'activation' parameter of DenseNetwork must be a str among"),

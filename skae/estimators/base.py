@@ -22,7 +22,7 @@ from skae.device import resolve_device
 from skae.estimators.batched_training import Fit, TrainingPlan, find_fitted
 from skae.estimators.callbacks import CallbackListener
 from skae.estimators.fit_key import fit_key
-from skae.estimators.fitted import FLOATS, FittedNetwork
+from skae.estimators.fitted import FLOATS, FittedNetwork, adopt_state, fitted_state
 from skae.estimators.parameters import SharedParameters
 from skae.estimators.transaction import transaction
 from skae.inference import too_large_message
@@ -125,8 +125,7 @@ class NetworkEstimator(CallbackSupportMixin, SharedParameters, FittedNetwork):
             context.call_on_fit_task_begin(estimator=self, **callback_data)
             fitted = find_fitted(self, data.X) if data.target is None and data.labels is None else None
             if fitted is not None:
-                parameters = self.get_params(deep=False)
-                self.__dict__.update({k: v for k, v in vars(fitted).items() if k not in parameters})
+                adopt_state(self, fitted_state(fitted))
             else:
                 listener = partial(CallbackListener, self, context, callback_data)
                 self._train(data, continued, one_pass=False, make_listener=listener)
@@ -309,4 +308,4 @@ class NetworkEstimator(CallbackSupportMixin, SharedParameters, FittedNetwork):
         data = clone(self)._check_training_data(X, y, reset=True)
         if data.target is not None or data.labels is not None:
             return None
-        return TrainingPlan(fit_key(self, by_identity=True), data.X, self, [Fit(self, data.X)], self)
+        return TrainingPlan(fit_key(self), data.X, self, [Fit(self, data.X)], self)

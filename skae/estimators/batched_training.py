@@ -75,7 +75,7 @@ def _batches(fits: Sequence[Fit]) -> Iterator[list[Fit]]:
     """Split fits into batches of one shape and number of rows, no larger than is good."""
 
     def shape(fit: Fit) -> tuple:
-        key = fit_key(fit.autoencoder, OF_A_MEMBER, by_identity=True)
+        key = fit_key(fit.autoencoder, OF_A_MEMBER)
         return key, resolve_device(fit.autoencoder.device).type, fit.n_rows, fit.X.shape[1]
 
     ordered = sorted((shape(fit), i) for i, fit in enumerate(fits))
@@ -220,8 +220,7 @@ def find_fitted(estimator: Any, X: np.ndarray, leave_out: Sequence[str] = ()) ->
     models = _trained_models.get()
     if models is None:
         return None
-    key = fit_key(estimator, leave_out, by_identity=True)
-    model = None if key is None else models.find(key, X)
+    model = models.find(fit_key(estimator, leave_out), X)
     if model is None:
         logger.info("A %s is not among the models trained as a batch: it is trained now.", type(estimator).__name__)
     return model

@@ -318,9 +318,10 @@ class ConditionalVariationalAutoEncoder(DensityScores, BaseAutoEncoder):
     def _build_network(self, rows: RowSummary, seed: int) -> Network:
         n_classes = len(self.classes_)
         widths = [n_classes, 2 * self.n_components * n_classes, self.n_components + n_classes]
-        parts, likelihood = self._build_parts(rows, widths, seed)
+        classifier, recognition, generator = self._build_parts(rows, widths, seed)
+        likelihood = self._build_likelihood(rows, recognition.n_members)
         prior = torch.tensor(self.class_prior_, dtype=torch.float64, device="cpu")
-        return ConditionalNetwork(*parts, likelihood, prior)
+        return ConditionalNetwork(classifier, recognition, generator, likelihood, prior)
 
     def _make_objective(self, network: Any, X: np.ndarray, target: np.ndarray | None) -> Objective:
         conditional = cast(ConditionalNetwork, network)

@@ -47,8 +47,11 @@ class DensityScores:
     def _loss_scale(self, scale: float) -> float:
         return 1.0  # nats, whatever the unit of X
 
-    def _build_parts(self: Any, rows: RowSummary, widths: list[int], seed: int) -> tuple[list[Network], Likelihood]:
-        """Return a network for each width of the code, and the density around their output."""
+    def _build_parts(self: Any, rows: RowSummary, widths: list[int], seed: int) -> list[Network]:
+        """Return a network for each width of the code."""
         check_linear_code(self.network)
-        networks = [self._build_from_specification(rows, width, seed) for width in widths]
-        return networks, Likelihood(self.loss, rows.scale, networks[0].n_members)
+        return [self._build_from_specification(rows, width, seed) for width in widths]
+
+    def _build_likelihood(self: Any, rows: RowSummary, n_members: int) -> Likelihood:
+        """Return the density around the decoder's output."""
+        return Likelihood(self.loss, rows.scale, n_members)

@@ -19,25 +19,28 @@ PLAIN = (type(None), bool, int, float, complex, str, bytes)
 VERSIONED = frozenset({"skae", "torch", "numpy", "scipy", "sklearn", "pandas"})
 
 
-def fit_key(estimator: BaseEstimator, leave_out: Sequence[str] = (), *, by_identity: bool = False) -> str | None:
-    """Return a hash of an estimator's class and parameters, but for some that do not change the fitted model.
+def fit_key(estimator: BaseEstimator, leave_out: Sequence[str] = ()) -> str:
+    """Return a hash that tells an estimator's fit from others within this process.
+
+    Functions and other objects with code are known by their identity, as long as they live.
 
     Parameters
     ----------
     estimator : estimator
         The estimator to be fitted.
     leave_out : sequence of str, default=()
-        Names of parameters that play no part.
-    by_identity : bool, default=False
-        Whether functions and other objects with code are known by their identity, which holds within one process. Else
-        they are known by their code, and by all that it refers to.
-
-    Returns
-    -------
-    key : str or None
-        None where another process could take a different function or object for this one.
+        Names of parameters that play no part, beside ``device`` and ``verbose``.
     """
-    key = _Key({*NOT_IN_KEY, *leave_out}, by_identity)
+    return joblib.hash(_Key({*NOT_IN_KEY, *leave_out}, by_identity=True).describe(estimator))
+
+
+def cache_key(estimator: BaseEstimator) -> str | None:
+    """Return a hash that tells an estimator's fit from those of other processes, or None where that is not sure.
+
+    Functions are known by their code and by all that it refers to, as long as that is plain data, other such functions
+    or from packages with a version.
+    """
+    key = _Key(set(NOT_IN_KEY), by_identity=False)
     described = key.describe(estimator)
     return joblib.hash(described) if key.is_sure else None
 

@@ -37,6 +37,18 @@ def check_rows(estimator: BaseEstimator, X) -> np.ndarray:
     return X if plain else validate_data(estimator, X, reset=False, dtype=FLOATS)
 
 
+def fitted_state(estimator: BaseEstimator) -> dict:
+    """Return what a fit has set on an estimator, without its parameters and callbacks."""
+    parameters = estimator.get_params(deep=False)
+    return {k: v for k, v in estimator.__getstate__().items() if k not in {*parameters, "_fixed", "_skl_callbacks"}}
+
+
+def adopt_state(estimator: Any, state: dict) -> None:
+    """Make an estimator a fitted one by the `fitted_state` of another with the same parameters."""
+    fixed = {"_fixed": estimator._current_fixed()} if isinstance(estimator, FittedNetwork) else {}
+    estimator.__dict__.update(state | fixed)
+
+
 class FittedNetwork(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Codes, from the network that `NetworkEstimator` has trained."""
 

@@ -131,8 +131,9 @@ class VariationalAutoEncoder(DensityScores, BaseAutoEncoder):
         return self.inverse_transform(draw_codes(normal, n_samples, self._n_features_out, self.random_state))
 
     def _build_network(self, rows: RowSummary, seed: int) -> Network:
-        parts, likelihood = self._build_parts(rows, [2 * self.n_components, self.n_components], seed)
-        return VariationalNetwork(*parts, likelihood, self.n_components)
+        recognition, generator = self._build_parts(rows, [2 * self.n_components, self.n_components], seed)
+        likelihood = self._build_likelihood(rows, recognition.n_members)
+        return VariationalNetwork(recognition, generator, likelihood, self.n_components)
 
     def _make_objective(self, network: Any, X: np.ndarray, target: np.ndarray | None) -> Objective:
         return VariationalObjective(cast(VariationalNetwork, network), self.beta)

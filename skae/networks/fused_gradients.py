@@ -6,7 +6,7 @@ gradients of both. All is computed in buffers that are made once for each shape 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -72,7 +72,7 @@ class FusedGradients:
         self._weights = [self._flat(block.detach()[:, :-1].mT) for block in blocks]
         self._grads = [self._flat(block.grad) for block in blocks if block.grad is not None]
         self._shapes = [block.shape[1:] for block in blocks]
-        self._activate = [_into(name) for name in activations]
+        self._activate: list[Callable[[Tensor, Tensor], Tensor] | None] = [_into(name) for name in activations]
         if activations[-1] == "identity":
             self._activate[-1] = None  # the output needs no copy
         self._differentiate = [activation_backward(name) for name in activations]
@@ -138,11 +138,12 @@ class FusedGradients:
         return self._buffers[x.shape]
 
 
-def _into(name: str):
-    """Return (input, out): the activation written to ``out``, which may have strides that its kernel does not heed."""
-    kernels = {"relu": lambda x, out: torch.clamp_min(x, 0, out=out), "tanh": torch.tanh, "sigmoid": torch.sigmoid}
-    kernel = kernels.get(name)
-    if kernel is None:
-        function = ACTIVATIONS[name].function
-        return lambda x, out: out.copy_(function(x))
-    return lambda x, out: kernel(x, out=out)
+def _into(name: str) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return (input, out): the activation written to ``out``, whose strides not every kernel heeds."""
+    kernels: dict[str, Callable[..., Tensor]] = {"tanh": torch.tanh, "sigmoid": torch.sigmoid}
+    if name == "relu":
+        return lambda x, out: torch.clamp_min(x, 0, out=out)
+    if name in kernels:
+        return lambda x, out: kernels[name](x, out=out)
+    function = ACTIVATIONS[name].function
+    return lambda x, out: out.copy_(function(x))

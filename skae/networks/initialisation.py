@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from numbers import Integral
 from typing import TypeVar
 
@@ -42,7 +42,7 @@ def require_single(name: str, random: RandomStreams) -> None:
 
 def check_sizes(name: str, sizes: int | Sequence, example: str, none: str | None = None) -> tuple[int, ...]:
     """Return the parameter ``name`` as integers >= 1; ``none`` is how to give none of them, if that is allowed."""
-    listed = [sizes] if isinstance(sizes, Integral) else list(sizes)
+    listed = list(sizes) if isinstance(sizes, Iterable) else [sizes]
     if not (listed or none) or not all(isinstance(size, Integral) and int(size) >= 1 for size in listed):
         hint = f"; use {none} for none" if none else ""
         raise ValueError(f"{name}={sizes} must hold integers >= 1, for example {example}{hint}.")

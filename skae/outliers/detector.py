@@ -15,8 +15,8 @@ from sklearn.utils.validation import check_is_fitted, check_memory, validate_dat
 from skae._compat import HasMethods, Interval, RealNotInt, StrOptions, fit_context
 from skae.estimators import BaseAutoEncoder
 from skae.estimators.batched_training import Fit, TrainingPlan, find_fitted
-from skae.estimators.fit_key import fit_key
-from skae.estimators.fitted import FLOATS
+from skae.estimators.fit_key import cache_key, fit_key
+from skae.estimators.fitted import FLOATS, adopt_state
 from skae.estimators.transaction import transaction
 from skae.outliers.bagging import BaggedAutoEncoders
 from skae.outliers.cache import train
@@ -250,16 +250,15 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
 
     def _train(self, training: Training, context) -> None:
         """Train the model, or take it from the cache, whose key must tell it surely from others."""
-        model, key = training.model, fit_key(training.model)
+        model, key = training.model, cache_key(training.model)
         subcontext = context.subcontext(task_name="fit-autoencoder")
         if key is None:
             if self.memory is not None:
                 logger.info("%s holds code that cannot be told apart surely: it is not cached.", self.autoencoder)
             fit_within(subcontext, self, model, training.X_train)
             return
-        cached = check_memory(self.memory).cache(train, ignore=["autoencoder", "caller", "context"])
-        # the parameters are this detector's own, whichever fit filled the cache
-        model.__dict__.update(cached(key, training.X_train, model, self, subcontext))
+        cached = check_memory(self.memory).cache(train, ignore=["model", "caller", "context"])
+        adopt_state(model, cached(key, training.X_train, model, self, subcontext))
 
     def _fitted_attributes(self, training: Training) -> dict:
         measure = make_measure(self.error, training.model, training.X_train)
@@ -290,7 +289,7 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
             training.model._validate_params()
             data = training.model._check_training_data(training.X_train, None, reset=True)
             fits = [Fit(training.model, data.X)]
-        return TrainingPlan(fit_key(self, NOT_TRAINED, by_identity=True), X_normal, training, fits, self)
+        return TrainingPlan(fit_key(self, NOT_TRAINED), X_normal, training, fits, self)
 
     def _unfitted_autoencoder(self) -> Any:
         autoencoder: Any
