@@ -1,6 +1,7 @@
 """Set-up of every pytest process, for the tests and for the docstrings' examples."""
 
 import os
+import sys
 
 os.environ.setdefault("MPLBACKEND", "Agg")  # no windows
 os.environ.setdefault("SCIPY_ARRAY_API", "1")  # scikit-learn skips its array API check without it
@@ -12,11 +13,14 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 
 def pytest_addoption(parser):
+    """Add the option of README and CONTRIBUTING."""
     parser.addoption("--other-processor", action="store_true", help="simulate a processor that rounds differently")
 
 
 def pytest_configure(config):
+    """Simulate the processor in every worker, before torch computes anything."""
     if config.getoption("--other-processor"):
-        from tests.other_processor import simulate
+        sys.path.insert(0, str(config.rootpath / "tests"))  # as the tests import it
+        from other_processor import simulate
 
         config.other_processor = simulate()

@@ -1,4 +1,5 @@
 import logging
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from skae.interfaces import Network
+from skae.interfaces import Network, Objective
 from skae.objectives import LOSSES, ReconstructionObjective
 from skae.random import RandomStreams
 from skae.training import History, Rows, Schedule, auto_batch_size, rows, summarize, train
@@ -29,7 +30,7 @@ def schedule(**changes):
     return Schedule(**{**numbers, **changes})
 
 
-class Scripted:
+class Scripted(Objective):
     """An objective whose losses are given beforehand, and whose only weight counts its steps."""
 
     def __init__(self, losses):
@@ -38,14 +39,14 @@ class Scripted:
         self.losses = iter(losses)
         self.seen, self.rates = [], []
 
-    def parameter_groups(self):
-        return [[self.network.steps]]
+    def make_step(self, optimizers):
+        def step(batch, random):
+            self.network.steps.data += 1
+            self.seen.append(batch.x[0, :, 0].clone())
+            self.rates.append(0.01 * optimizers[0]._rate)
+            return torch.tensor([next(self.losses)])
 
-    def step(self, batch, random, optimizers):
-        self.network.steps.data += 1
-        self.seen.append(batch.x[0, :, 0].clone())
-        self.rates.append(0.01 * optimizers[0]._rate)
-        return torch.tensor([next(self.losses)])
+        return step
 
     def row_losses(self, batch, random):
         return torch.full(batch.x.shape[:2], next(self.losses))
@@ -55,15 +56,16 @@ def run(objective, n=4, history=None, validation_index=None, **changes):
     history = History() if history is None else history
     X = np.arange(n, dtype=np.float32).reshape(-1, 1)
     index = torch.arange(n).unsqueeze(0)
-    train(
-        objective,
-        Rows(X, None, CPU),
-        index,
-        schedule(**changes),
-        entropies=[0],
-        history=history,
-        validation_index=validation_index,
-    )
+    with patch("skae.training.loop.make_step", lambda objective, optimizers, device: objective.make_step(optimizers)):
+        train(
+            objective,
+            Rows(X, None, CPU),
+            index,
+            schedule(**changes),
+            seeds=[0],
+            history=history,
+            validation_index=validation_index,
+        )
     return history
 
 
@@ -93,7 +95,7 @@ def test_without_stopping_the_last_weights_stay():
     objective = Scripted([3.0, 1.0, 2.0])
     history = run(objective, max_iter=3, stops_on_stall=False)
     assert curve(history.losses) == [3, 1, 2]
-    assert history.best_epoch == 2
+    assert history.best.epoch == 2
     assert objective.network.steps.item() == 3
 
 
@@ -102,7 +104,7 @@ def test_a_held_out_loss_brings_back_the_best_weights():
     objective = Scripted([9, 3.0, 8, 1.0, 7, 2.0, 6, 2.0, 5, 2.0, 4, 0.1])
     history = run(objective, validation_index=torch.tensor([[0]]), max_iter=6)
     assert curve(history.validation_losses) == [3, 1, 2, 2, 2]  # three epochs without a new low
-    assert history.best_epoch == 2
+    assert history.best.epoch == 2
     assert objective.network.steps.item() == 2
 
 
@@ -141,16 +143,20 @@ def test_whatever_ends_training_leaves_the_best_weights(stop):
         assert "epoch 4" in str(caught.value)
         assert "learning_rate_init=0.01" in str(caught.value)
     assert curve(history.losses) == [3, 1, 2]
-    assert history.best_epoch == 2
+    assert history.best.epoch == 2
+    history.best.restore(objective.network)
     assert objective.network.steps.item() == 2
 
 
 def test_weight_decay_shrinks_weights_without_gradient():
     class Idle(Scripted):
-        def step(self, batch, random, optimizers):
-            self.network.steps.grad = torch.zeros(())
-            optimizers[0].step()
-            return torch.ones(1)
+        def make_step(self, optimizers):
+            def step(batch, random):
+                self.network.steps.grad = torch.zeros(())
+                optimizers[0].step()
+                return torch.ones(1)
+
+            return step
 
     objective = Idle([])
     objective.network.steps.data.fill_(1.0)
@@ -158,7 +164,7 @@ def test_weight_decay_shrinks_weights_without_gradient():
     assert objective.network.steps.item() == pytest.approx((1 - 0.01 * 0.5) ** 3)
 
 
-def test_members_of_a_stack_keep_their_own_best_epoch():
+def test_members_of_a_batch_keep_their_own_best_epoch():
     from skae.networks import DenseNetwork
 
     X = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
@@ -171,7 +177,7 @@ def test_members_of_a_stack_keep_their_own_best_epoch():
         Rows(X, None, CPU),
         index,
         schedule(max_iter=12, learning_rate_init=(0.1,) * 3, alpha=(0.0,) * 3, stops_on_stall=False),
-        entropies=range(3),
+        seeds=range(3),
         history=history,
         validation_index=held_out,
     )
