@@ -18,6 +18,7 @@ from typing import Any
 import joblib  # noqa: F401 - its folder is looked up below
 import torch
 from sklearn.base import _fit_context as fit_context
+from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils._param_validation import (
     HasMethods,
     Interval,
@@ -35,6 +36,7 @@ __all__ = [
     "Interval",
     "RealNotInt",
     "StrOptions",
+    "check_matplotlib_support",
     "check_y",
     "fit_context",
     "fused_adamw",

@@ -121,7 +121,7 @@ class NetworkEstimator(CallbackSupportMixin, SharedParameters, FittedNetwork):
         with transaction(self, model="_network"):
             context = self._init_callback_context(max_subtasks=self.max_iter)
             data = self._check_training_data(X, y, reset=not continued)
-            callback_data = {"X": data.X, "y": data.X if y is None else y}  # an autoencoder's target is its input
+            callback_data = {"X": X, "y": X if y is None else y}  # an autoencoder's target is its input
             context.call_on_fit_task_begin(estimator=self, **callback_data)
             fitted = find_fitted(self, data.X) if data.target is None and data.labels is None else None
             if fitted is not None:

@@ -174,9 +174,11 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
         threshold_rule(self.threshold, self.contamination, self.novelty)  # raises before any training
         with transaction(self, model="autoencoder_"):
             context = self._init_callback_context(max_subtasks=1)
-            X = validate_data(self, X, dtype=FLOATS)
-            context.call_on_fit_task_begin(estimator=self, X=X, y=y)
-            X_normal = self._normal_rows(X, y)
+            rows = validate_data(self, X, dtype=FLOATS)
+            # scorers of a callback need labels: all rows are taken for normal
+            callback_data = {"X": X, "y": np.ones(len(rows), dtype=int) if y is None else y}
+            context.call_on_fit_task_begin(estimator=self, **callback_data)
+            X_normal = self._normal_rows(rows, y)
             training = find_fitted(self, X_normal, NOT_TRAINED) or self._prepare(X_normal)
             try:
                 if not training.model.__sklearn_is_fitted__():
@@ -189,7 +191,7 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
                 # fitted to the end, or with the best weights before an interruption
                 if training.model.__sklearn_is_fitted__():
                     self.__dict__.update(self._fitted_attributes(training))
-        context.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes=dict)
+        context.call_on_fit_task_end(estimator=self, **callback_data, reconstruction_attributes=dict)
         return self
 
     def set_threshold(self, threshold="auto", contamination="auto"):

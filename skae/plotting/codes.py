@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from sklearn.base import clone
 from sklearn.decomposition import PCA
-from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils.validation import check_array
 
+from skae._compat import check_matplotlib_support
 from skae.plotting.axes import Display
 from skae.plotting.checks import one_label_per_row
 from skae.plotting.fitted import codes_of_rows

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.utils._optional_dependencies import check_matplotlib_support
 
+from skae._compat import check_matplotlib_support
 from skae.plotting.axes import Display
 from skae.plotting.checks import check_at_least_one, one_row
 from skae.plotting.fitted import fitted_detector, row_with_error

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.utils._optional_dependencies import check_matplotlib_support
 
+from skae._compat import check_matplotlib_support
 from skae.plotting.axes import Display
 from skae.plotting.fitted import fitted_autoencoder
 

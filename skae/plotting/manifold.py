@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.special import ndtri
-from sklearn.utils._optional_dependencies import check_matplotlib_support
 
+from skae._compat import check_matplotlib_support
 from skae.estimators import AdversarialAutoEncoder, ConditionalVariationalAutoEncoder, VariationalAutoEncoder
 from skae.plotting.axes import Display
 from skae.plotting.checks import check_at_least_one
