@@ -48,6 +48,11 @@ class Network(nn.Module):
         """Decode the code of x."""
         return self.decode(self.encode(x, random), random)
 
+    @property
+    def depends_on_mode(self) -> bool:
+        """Whether it may compute something else in training mode."""
+        return True
+
     def max_matmul_size(self, n_rows: int) -> float:
         """Return the multiplications of the largest product of a step on ``n_rows`` a member; infinity if unknown."""
         return math.inf
