@@ -145,11 +145,5 @@ class Objective:
         yield losses / self.loss_scale, losses
 
 
-class EpochListener(Protocol):
-    """Who follows the epochs: scikit-learn's callbacks, through the estimator."""
-
-    def begin(self) -> None:
-        """Handle the beginning of an epoch."""
-
-    def end(self) -> bool:
-        """Handle its end; return whether training is to stop."""
+# called when an epoch begins; what it returns is called when it ends, and returns whether training is to stop
+BeginEpoch = Callable[[], Callable[[], bool]]
