@@ -7,6 +7,6 @@ from skae.outliers.fitting import fit_within
 
 
 def train(key, X, model, caller, context) -> dict:
-    """Fit a model within the caller's callback task; return its fitted state, cached by ``key`` and X alone."""
+    """Fit a model within the caller's callback task; return its fitted state, cached by ``key`` and X only."""
     fit_within(context, caller, model, X)
     return fitted_state(model)

@@ -1,4 +1,4 @@
-"""Fits within fits, of which callbacks are told."""
+"""Fits within a fit, as tasks of its callbacks."""
 
 from __future__ import annotations
 
