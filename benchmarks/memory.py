@@ -40,7 +40,7 @@ def mlp():
 
 
 def pyod():
-    """The same of PyOD, in large batches lest it take minutes."""
+    """The same of PyOD, in large batches: small ones take minutes."""
     from pyod.models.auto_encoder import AutoEncoder
 
     model = AutoEncoder(hidden_neuron_list=list(HIDDEN), epoch_num=1, batch_size=4096, random_state=0, verbose=0)

@@ -115,7 +115,7 @@ class ConvNetwork(BaseEstimator):
         if len(channels) > n_halvings:
             raise ValueError(
                 f"channels={self.channels} makes {len(channels)} levels, but an image of {height} x {width} can be "
-                f"halved only {n_halvings} times: give fewer channels, or a DenseNetwork."
+                f"halved {n_halvings} times only: give fewer channels, or a DenseNetwork."
             )
         sizes = [(height, width)]  # of each level
         for _ in channels:
