@@ -1,4 +1,4 @@
-"""Peak resident memory of fitting and scoring a large table, beside the size of one float32 copy of it.
+"""Peak resident memory of fitting and scoring a large table, compared with the size of one float32 copy of it.
 
 Run: python benchmarks/memory.py [--rows 1000000] [--features 100] [--threads 2], on Linux. Each number is of a process
 of its own: the largest resident memory during the call, less what was resident before it, after imports, a fit on few

@@ -150,7 +150,7 @@ class Checkpoint(_FitFollower):
     to ``iris.refit-with-best-params-1.pickle``. A later fit in the same place replaces the file. Functions that do not
     support callbacks, such as `cross_validate`, give no place: their fits replace each other's file.
 
-    If a file cannot be saved, a warning is logged, once a fit. The fit goes on, and the earlier file stays.
+    If a file cannot be saved, a warning is logged, once for each fit. The fit goes on, and the earlier file stays.
 
     Parameters
     ----------

@@ -61,7 +61,7 @@ def can_be_batched(autoencoder: Any) -> bool:
 
 
 def train_batched(fits: Sequence[Fit]) -> None:
-    """Train autoencoders that can be batched, each as if by itself but for rounding.
+    """Train autoencoders that can be batched, each as if by itself, up to rounding.
 
     A batch that fails, for example because a member diverges, leaves its members unfitted. When they are then trained
     one by one, the error comes from the member at fault. A KeyboardInterrupt leaves the best weights so far, if an
@@ -166,7 +166,7 @@ class TrainingPlan(NamedTuple):
 
     key: str  # identifies it among the plans on the same rows
     X: np.ndarray  # rows of the fit, checked
-    model: Any  # what the fit is to use in place of its own training
+    model: Any  # what the fit uses instead of training
     fits: list[Fit]  # of which the model consists
     estimator: Any  # the one that plans; it keeps alive what the key identifies
 

@@ -84,8 +84,8 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
         learn outliers.
     memory : str, joblib.Memory or None, default=None
         Cache of trained autoencoders, as in `sklearn.pipeline.Pipeline`: with it, a search over ``threshold``,
-        ``contamination`` or ``error`` trains once a fold. (To search both give two grids, ``[{"threshold": [...]},
-        {"contamination": [...]}]``: only one of them can be set.)
+        ``contamination`` or ``error`` trains once for each fold. (To search the first two, give two grids,
+        ``[{"threshold": [...]}, {"contamination": [...]}]``: only one of them can be set.)
     random_state : int, RandomState instance or None, default=None
         Seed of the training and of the rows held out; None leaves the training to the autoencoder's own
         ``random_state``.

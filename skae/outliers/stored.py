@@ -34,7 +34,7 @@ class StoredRows(nn.Module):
         self.log_reach.copy_(torch.from_numpy(values))
 
     def squared_distances(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return those from x, (B, d), to all rows, (B, M), rounded as products are, and squared norms beside them."""
+        """Return the squared distances from x, (B, d), to all rows, (B, M), from one product, and the sums of norms."""
         norms = x.square().sum(1, keepdim=True) + self.rows.square().sum(1)
         return torch.addmm(norms, x, self.rows.T, alpha=-2), norms
 

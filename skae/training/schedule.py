@@ -13,8 +13,8 @@ class Schedule:
     batch_size: int
     max_iter: int
     learning_rate: str  # "constant" | "cosine" | "adaptive"
-    learning_rate_init: tuple[float, ...]  # one a member
-    alpha: tuple[float, ...]  # one a member
+    learning_rate_init: tuple[float, ...]  # one for each member
+    alpha: tuple[float, ...]  # one for each member
     n_iter_no_change: int
     tol: float
     stops_on_stall: bool

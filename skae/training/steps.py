@@ -1,4 +1,4 @@
-"""How an objective is differentiated: chosen here, once a fit, and nowhere else."""
+"""How an objective is differentiated: chosen here, once for each fit, and nowhere else."""
 
 from __future__ import annotations
 
