@@ -1,4 +1,4 @@
-"""The outlier detector beside PyOD's, all at their defaults, on the tabular sets of ADBench.
+"""The outlier detector and PyOD's, all at their defaults, on the tabular sets of ADBench.
 
 Run: OMP_NUM_THREADS=1 python benchmarks/adbench.py [--quick] [--seeds 0] [--ablation] [oneclass] [unsup].
 In "oneclass" half of the normal rows train, the other half and all anomalies test; in "unsup" all rows train and the
@@ -159,7 +159,7 @@ def standard_scores(detector, X):
 
 
 def novelty_parts(X_train, X_test, seed):
-    """Yield (what, scores) of the mean of all views, of each alone and of each left out."""
+    """Yield (what, scores) of the mean of all views, of each by itself and of each left out."""
     views = standard_scores(OURS["novelty"](seed).fit(X_train), X_test)
     yield "novelty: mean of all four", views.mean(1)
     for i, name in enumerate(VIEWS):
@@ -169,7 +169,7 @@ def novelty_parts(X_train, X_test, seed):
 
 
 def robust_parts(X_train, X_test, seed):
-    """Yield (what, scores) of the larger of both views and of each alone, with outlying rows left out and kept."""
+    """Yield (what, scores) of the larger of both views and of each by itself, with outlying rows left out and kept."""
     usual = ensemble.OUTLYING
     for outlying, rows in ((usual, ""), (np.inf, ", no row left out")):
         ensemble.OUTLYING = outlying

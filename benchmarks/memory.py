@@ -1,4 +1,4 @@
-"""Peak resident memory of fitting and scoring a large table, beside the size of one float32 copy of it.
+"""Peak resident memory of fitting and scoring a large table, compared with the size of one float32 copy of it.
 
 Run: python benchmarks/memory.py [--rows 1000000] [--features 100] [--threads 2], on Linux. Each number is of a process
 of its own: the largest resident memory during the call, less what was resident before it, after imports, a fit on few
@@ -40,7 +40,7 @@ def mlp():
 
 
 def pyod():
-    """The same of PyOD, in large batches lest it take minutes."""
+    """The same of PyOD, in large batches: small ones take minutes."""
     from pyod.models.auto_encoder import AutoEncoder
 
     model = AutoEncoder(hidden_neuron_list=list(HIDDEN), epoch_num=1, batch_size=4096, random_state=0, verbose=0)

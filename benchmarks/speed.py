@@ -53,7 +53,7 @@ TOLERANCE = 0.05  # of the losses
 def data(n, d):
     """Rows near a curved surface of 5 dimensions, standardised."""
     rng = np.random.default_rng(0)
-    # With a fifth of this noise the order of the rows alone changes the loss of batches of 32 by up to 15 %.
+    # With a fifth of this noise the mere order of the rows changes the loss of batches of 32 by up to 15 %.
     X = np.tanh(rng.normal(size=(n, 5)) @ rng.normal(size=(5, d))) + 0.5 * rng.normal(size=(n, d))
     return ((X - X.mean(0)) / X.std(0)).astype(np.float32)
 

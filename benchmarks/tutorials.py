@@ -1,4 +1,4 @@
-"""The classic tutorials' systems, each trained on real data, each with its figure beside the tutorial's.
+"""The classic tutorials' systems, each trained on real data, each with its figure and the tutorial's.
 
 Run: python benchmarks/tutorials.py [--quick] [name ...]. --quick trains on a tenth of the rows, which shows that
 everything works and not what it can reach.

@@ -1,4 +1,4 @@
-"""Callbacks for long fits, beside scikit-learn's own `ProgressBar` and `ScoringMonitor`."""
+"""Callbacks for long fits, in addition to scikit-learn's `ProgressBar` and `ScoringMonitor`."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class _FitFollower:
     _begin_record: Callable[[Any, list[str]], Any]
 
     def __init__(self):
-        self._records: dict[Any, Any] = {}  # of the fits that this process is at, by their contexts
+        self._records: dict[Any, Any] = {}  # of the fits that run in this process, by their contexts
 
     def setup(self, estimator, context):
         """Do nothing: a record is begun in the process that runs the fit."""
 
     def on_fit_task_begin(self, estimator, context):
-        """Make sure to be told of the end of a fit that fails."""
+        """Make sure that `teardown` is called after a fit that fails."""
         if isinstance(estimator, BaseAutoEncoder):
             # a callback passed down is otherwise torn down after the outermost fit, and never in a worker process
             told = getattr(estimator, "_skl_callbacks_to_teardown", [])
@@ -99,7 +99,7 @@ class TensorBoardLogger(_FitFollower):
     """
 
     def __init__(self, log_dir="runs"):
-        _summary_writer_class()  # a lack of tensorboard is better known before the fit
+        _summary_writer_class()  # raises now, not in the fit, where there is no tensorboard
         super().__init__()
         self.log_dir = log_dir
 
@@ -133,7 +133,7 @@ class _Run:
 
     def end(self, fitted=None) -> None:
         if self._writer is not None:
-            with suppress(OSError):  # every epoch has been flushed, or a failure told of
+            with suppress(OSError):  # every epoch has been flushed, or a failure logged
                 self._writer.close()
 
 
@@ -141,23 +141,23 @@ class Checkpoint(_FitFollower):
     """Save an autoencoder every few epochs and after the last, so that a long fit survives a crash.
 
     The file is a pickle of the fitted autoencoder without its callbacks. It is replaced as a whole, so there is a
-    readable one at any time. A fit that fails or is interrupted saves what its last whole epoch has come to. A warm
-    start from the file goes on, with a new optimizer and a new learning-rate schedule.
+    readable one at any time. A fit that fails or is interrupted saves the state after its last complete epoch. A warm
+    start from the file continues, with a new optimizer and a new learning-rate schedule.
 
     Set it on the outermost estimator. A pipeline, a search or a detector passes it down to the autoencoders in it, in
     worker processes too. Each of their fits has a file of its own, named for its place: with ``path="iris.pickle"``
     the 13th fit of a search saves to ``iris.search-0.candidate-split-evaluation-12.pickle`` and its last, on all rows,
-    to ``iris.refit-with-best-params-1.pickle``. A later fit in the same place replaces the file. What knows no
-    callbacks, like `cross_validate`, tells of no place: its fits replace each other's file.
+    to ``iris.refit-with-best-params-1.pickle``. A later fit in the same place replaces the file. Functions that do not
+    support callbacks, such as `cross_validate`, give no place: their fits replace each other's file.
 
-    If a file cannot be saved, a warning is logged, once a fit. The fit goes on, and the earlier file stays.
+    If a file cannot be saved, a warning is logged, once for each fit. The fit goes on, and the earlier file stays.
 
     Parameters
     ----------
     path : str or path
-        File to save to. Its folder is made where there is none.
+        File to save to. Its folder is created if needed.
     every : int, default=10
-        Epochs from one copy to the next.
+        Number of epochs between two checkpoints.
 
     Raises
     ------
@@ -241,7 +241,7 @@ class _File:
 
 
 def _root_and_place(fit) -> tuple[Any, list[str]]:
-    """Return the context of the outermost fit and the names of the tasks from there to this fit."""
+    """Return the context of the outermost fit, and the names of the tasks from it to this fit."""
     names: list[str] = []
     while fit.parent is not None:
         # a pipeline's steps may be called anything, at any length

@@ -1,4 +1,4 @@
-"""Where the computing happens: one resolver for every ``device`` parameter."""
+"""Where to compute: one resolver for every ``device`` parameter."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def resolve_device(device: str) -> torch.device:
 
 
 def device_for_scoring(device: str) -> torch.device:
-    """Like `resolve_device`, but the CPU where the machine lacks the device that the model was fitted on."""
+    """Return `resolve_device`'s result, or the CPU where this machine does not have the device."""
     try:
         return resolve_device(device)
     except ValueError:
@@ -49,7 +49,7 @@ def device_for_scoring(device: str) -> torch.device:
 
 
 def free_memory(device: torch.device) -> float:
-    """Bytes that can still be allocated on the device; infinity where the system does not say."""
+    """Return the bytes that can still be allocated on a device; infinity where the system does not say."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     if device.type == "mps":
@@ -62,7 +62,7 @@ def free_memory(device: torch.device) -> float:
 
 
 def to_cpu(value):
-    """Return ``value`` with the modules and tensors in it, in dicts and lists too, as CPU copies where needed."""
+    """Return ``value``; modules and tensors on another device, also within dicts and lists, become CPU copies."""
     if isinstance(value, dict):
         return {key: to_cpu(item) for key, item in value.items()}
     if isinstance(value, list):

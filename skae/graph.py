@@ -11,7 +11,7 @@ from torch import Tensor
 
 logger = logging.getLogger(__name__)
 
-WARM_UP = 3  # calls before a capture, in which libraries allocate what they need
+WARM_UP = 3  # calls before a capture: libraries allocate what they need
 
 
 class Capture(NamedTuple):
@@ -24,11 +24,11 @@ class Capture(NamedTuple):
 
 
 class Graphed:
-    """A function of two tensors on a GPU, captured once a shape and replayed then.
+    """A function of two tensors on a GPU, captured once for each shape and replayed from then on.
 
-    It must do the same to the same tensors at every call, and not synchronise; where the two tensors are one, they
-    are one at every call. Where a capture is refused, the function
-    is called as it is, and the log says so once.
+    The function must use the same memory at every call and must not synchronise. If the two tensors are the same
+    object in one call, they must be so in every call. If a capture fails, the function is called directly, and the log
+    says so once.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class Graphed:
         self._refused = False
 
     def __call__(self, x: Tensor, target: Tensor) -> Tensor:
-        """Return the function's result, which lasts until the next call."""
+        """Return the function's result, which is valid until the next call."""
         shape = x.shape
         n_calls = self._n_calls[shape] = self._n_calls.get(shape, 0) + 1
         if n_calls == WARM_UP + 1 and not self._refused:

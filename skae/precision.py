@@ -16,14 +16,14 @@ PRECISIONS = ("float32", "tf32", "bfloat16")
 
 @contextmanager
 def training_precision(device: torch.device, precision: str) -> Iterator[None]:
-    """Let products be computed in a ``precision`` on a device; parameters and sums stay float32.
+    """Compute matrix products in a ``precision`` on a device; parameters and sums stay float32.
 
-    Where the device lacks it they are computed in float32, which the log says once.
+    Where the device does not support it, they are computed in float32, and the log says so once.
     """
     if precision != "float32" and not _has(device, precision):
-        _say_once(f"precision={precision!r} is not to be had on {device}: training computes in float32.")
+        _say_once(f"precision={precision!r} is not supported on {device}: training computes in float32.")
         precision = "float32"
-    # the cache would keep weights as they were before a step
+    # the cache would hold the weights of earlier steps
     with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16", cache_enabled=False):
         if precision != "tf32":
             yield

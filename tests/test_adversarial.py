@@ -72,7 +72,7 @@ def test_step_is_the_two_gradient_steps_of_the_formulas():
         torch.testing.assert_close(ours, theirs)
 
 
-def test_members_step_as_if_they_were_alone():
+def test_a_member_steps_the_same_by_itself_and_in_a_batch():
     x = torch.randn(2, 8, 4, generator=torch.Generator().manual_seed(0))
     batched, single = make_objective(2), make_objective(1)  # which has the seed of member 0
     losses = descend(batched, Batch(x, x), RandomStreams([5, 6]))

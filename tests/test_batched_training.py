@@ -53,7 +53,7 @@ def assert_alike(together, alone, X):
     ],
     ids=repr,
 )
-def test_together_as_alone(autoencoder, rows):
+def test_batched_training_equals_training_one_by_one(autoencoder, rows):
     rates, decays = [1e-3, 1e-2, 1e-2, 1e-3], [0.0, 0.0, 0.1, 0.0]
     samples = [np.arange(0, 60), np.arange(30, 90), np.arange(0, 60), np.arange(10, 70)]
     parameters = autoencoder.get_params(deep=False)
@@ -67,7 +67,7 @@ def test_together_as_alone(autoencoder, rows):
         assert_alike(member, type(autoencoder)(**member.get_params(deep=False)).fit(rows[sample]), rows)
 
 
-def test_different_rows_are_trained_on_together(rows):
+def test_members_of_a_batch_may_train_on_different_rows(rows):
     X, other = rows[:50], 100 * rows[40:]
     members = [make(AutoEncoderTransformer, random_state=0) for _ in range(2)]
     train_batched([Fit(members[0], X), Fit(members[1], other)])
@@ -91,7 +91,7 @@ def count_stacks(monkeypatch):
     return sizes
 
 
-def test_fits_are_stacked_by_shape_and_size(rows, monkeypatch):
+def test_fits_are_batched_by_shape_and_size(rows, monkeypatch):
     sizes = count_stacks(monkeypatch)
     kinds = [{}, {"random_state": 3}, {"alpha": 0.1}, {"hidden_layer_sizes": (9,)}, {"activation": "tanh"}]
     fits = [Fit(make(AutoEncoderTransformer, **kind), rows) for kind in kinds]
@@ -99,13 +99,13 @@ def test_fits_are_stacked_by_shape_and_size(rows, monkeypatch):
     assert sorted(sizes) == [1, 1, 1, 3]
 
 
-def test_large_networks_make_small_stacks(rows, monkeypatch):
+def test_large_networks_make_small_batches(rows, monkeypatch):
     sizes = count_stacks(monkeypatch)
     train_batched([Fit(make(AutoEncoderTransformer, hidden_layer_sizes=(600, 600)), rows) for _ in range(4)])
     assert sizes == [1, 1, 1, 1]
 
 
-def test_a_stack_that_diverges_leaves_its_members_unfitted(rows):
+def test_a_batch_that_diverges_leaves_its_members_unfitted(rows):
     good, bad = (make(AutoEncoderTransformer, activation="identity", learning_rate_init=r) for r in (1e-3, 1e30))
     train_batched([Fit(good, rows), Fit(bad, rows)])
     assert not good.__sklearn_is_fitted__()
@@ -144,11 +144,11 @@ def test_an_interruption_leaves_the_best_weights(rows, monkeypatch):
     ],
     ids=["stops early", "adaptive", "warm", "RandomState", "convolutional", "batch norm", "columns", "pre-trained"],
 )
-def test_others_are_trained_alone(autoencoder):
+def test_others_cannot_be_batched(autoencoder):
     assert not can_be_batched(autoencoder)
 
 
-def test_networks_are_stack_networks_and_handed_out(rows):
+def test_networks_are_stacked_and_unstacked(rows):
     specification = DenseNetwork((4,), normalization="batch", tied_weights=True)
     networks = [specification.build(summarize(rows + k), 2, RandomStreams([k]), False).eval() for k in range(3)]
     stack = stack_networks(networks)

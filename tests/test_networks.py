@@ -32,7 +32,7 @@ SPECIFICATIONS = st.fixed_dictionaries(
 
 @given(SPECIFICATIONS, st.integers(1, 3), st.integers(1, 6))
 @settings(max_examples=60)
-def test_a_member_computes_the_same_alone_and_in_a_stack(parameters, n_members, n_components):
+def test_a_member_computes_the_same_by_itself_and_in_a_batch(parameters, n_members, n_components):
     # in float64, for normalisation by a tiny variance blows float32's rounding up
     x = torch.randn(n_members, 7, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     stack = build(n_members, n_components, **parameters).double().train()

@@ -27,14 +27,14 @@ def test_the_callers_autocast_is_left_out():
         assert not products_are_in_bfloat16()
 
 
-def test_what_the_device_lacks_is_said_once(caplog):
+def test_what_the_device_does_not_support_is_logged_once(caplog):
     _say_once.cache_clear()
     with caplog.at_level(logging.WARNING, logger="skae"):
         for _ in range(2):
             with training_precision(CPU, "tf32"):
                 assert not products_are_in_bfloat16()
     assert [record.getMessage() for record in caplog.records] == [
-        "precision='tf32' is not to be had on cpu: training computes in float32."
+        "precision='tf32' is not supported on cpu: training computes in float32."
     ]
 
 

@@ -131,7 +131,7 @@ def test_row_loss_is_the_negative_bound(beta):
     torch.testing.assert_close(losses, expected)
 
 
-def test_members_are_the_same_alone_and_together():
+def test_a_member_is_the_same_by_itself_and_in_a_batch():
     x = torch.rand(2, 7, 3, generator=torch.Generator().manual_seed(1))
     together, alone = linear_network(n_members=2).train(), linear_network().train()
     losses = VariationalObjective(together, 1.0).row_losses(Batch(x, x), RandomStreams([5, 6]))

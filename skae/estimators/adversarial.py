@@ -25,7 +25,7 @@ from skae.random import RandomStreams, derived_seeds
 
 @dataclass(repr=False, eq=False)
 class AdversarialAutoEncoder(BaseAutoEncoder):
-    r"""Adversarial autoencoder: its codes are distributed as you ask, so that new rows can be drawn.
+    r"""Adversarial autoencoder: its codes follow a distribution of your choice, so that new rows can be drawn.
 
     While encoder :math:`f` and decoder :math:`g` learn to reconstruct, a discriminator :math:`D` learns to tell codes
     from numbers drawn from the prior, and the encoder to deceive it [1]_. In each step the discriminator minimises the
@@ -34,19 +34,19 @@ class AdversarialAutoEncoder(BaseAutoEncoder):
     .. math:: -\log D(z) - \log(1 - D(f(x))), \quad z \sim \text{prior},
 
     and then the autoencoder that of :math:`d(x, g(f(x))) - w \log D(f(x))`, where ``loss`` names the distance
-    :math:`d`, here in units of its size on rows that are replaced by their mean [2]_.
+    :math:`d`, here divided by its size on rows that are reconstructed as their mean [2]_.
 
     Parameters
     ----------
     n_components : int, default=32
-        Width of the code. The wider, the more a discriminator has to see; 2 to 16 work well.
+        Width of the code. Wide codes are harder for the discriminator; 2 to 16 work well.
     prior : {"normal", "uniform", "gaussian_mixture", "swiss_roll"} or callable, default="normal"
         "normal" is the standard normal distribution, "uniform" is that over [-1, 1] in each component,
         "gaussian_mixture" ten clusters around a circle of radius 2 and "swiss_roll" a spiral of that radius, both in
-        the first two components, beside which others are standard normal. A callable
+        the first two components; other components are standard normal. A callable
         ``(n, n_components, generator)`` takes a `torch.Generator` and returns a tensor (n, n_components) on its device.
     adversarial_weight : float, default=0.1
-        Weight w of the deception, >= 0. More than 0.3 upset training in our measurements.
+        Weight w of the adversarial loss, >= 0. More than 0.3 made training unstable in our measurements.
     discriminator_layer_sizes : int or sequence of int, default=(128, 128)
         Units of the discriminator's hidden layers.
     {shared_parameters}
@@ -61,7 +61,7 @@ class AdversarialAutoEncoder(BaseAutoEncoder):
 
     Notes
     -----
-    ``loss_curve_``, `score_samples` and early stopping see the reconstruction alone. Adam's memory of gradients is
+    ``loss_curve_``, `score_samples` and early stopping measure only the reconstruction. Adam's memory of gradients is
     shortened (``betas=(0.5, 0.999)``) for the discriminator, which chases a moving target [3]_.
 
     References

@@ -1,4 +1,4 @@
-"""What all estimators of this package share: parameters and training. Think twice before adding anything here."""
+"""The training that all estimators of this package share. Think twice before adding anything here."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class NetworkEstimator(CallbackSupportMixin, SharedParameters, FittedNetwork):
     Subclasses are dataclasses too: they add fields, extend ``_parameter_constraints`` and override hooks.
     """
 
-    # Whether the objective takes several networks, each with rows of its own, and nothing else of X.
+    # Declares that the objective takes several networks, each with its own rows, and needs nothing else of X.
     _can_be_batched: ClassVar[bool] = False
 
     # ---- hooks ---------------------------------------------------------------------------------------------
@@ -64,11 +64,11 @@ class NetworkEstimator(CallbackSupportMixin, SharedParameters, FittedNetwork):
         return 1.0
 
     def _training_target(self, X: np.ndarray, y) -> np.ndarray | None:
-        """Return what rows are to be reconstructed as, X's shape, or None for X itself."""
+        """Return the rows to reconstruct, of X's shape, or None for X itself."""
         return None
 
     def _training_labels(self, X: np.ndarray, y) -> np.ndarray | None:
-        """Return each row's class number, -1 where unknown, or None where labels play no part."""
+        """Return each row's class number, -1 where unknown, or None where labels are not used."""
         return None
 
     def _rows_to_train(self, data: TrainingData) -> np.ndarray:
@@ -76,7 +76,7 @@ class NetworkEstimator(CallbackSupportMixin, SharedParameters, FittedNetwork):
         return np.arange(len(data.X))
 
     def _default_network(self) -> DenseNetwork:
-        """Return the specification that ``network=None`` stands for."""
+        """Return the specification to use where ``network`` is None."""
         return DenseNetwork(self.hidden_layer_sizes, self.activation)
 
     def _build_network(self, rows: RowSummary, seed: int) -> Network:
@@ -173,7 +173,7 @@ class NetworkEstimator(CallbackSupportMixin, SharedParameters, FittedNetwork):
             )
 
     def _summarize(self, X: np.ndarray) -> RowSummary:
-        """Return the mean and scale of X; raise or warn where float32 does not suit them."""
+        """Return the mean and scale of X; raise or warn where float32 cannot hold them."""
         rows = summarize(X)
         if not SCALES[0] <= rows.scale <= SCALES[1]:
             raise ValueError(
@@ -182,13 +182,13 @@ class NetworkEstimator(CallbackSupportMixin, SharedParameters, FittedNetwork):
             )
         if rows.unresolved_columns:
             warn_user(
-                f"Columns {list(rows.unresolved_columns)} of X vary too little, so far from 0, for float32, in which "
-                "networks compute: their codes and errors are rounded. Centre them first (StandardScaler)."
+                f"Columns {list(rows.unresolved_columns)} of X vary too little for their distance from 0: float32, in "
+                "which networks compute, rounds their values. Centre them first (StandardScaler)."
             )
         return rows
 
     def _build_from_specification(self, rows: RowSummary, n_components: int, seed: int) -> Network:
-        """Build what ``network`` stands for, on the CPU whatever torch's default device."""
+        """Build the network that ``network`` specifies, on the CPU whatever torch's default device."""
         seeds = derived_seeds(seed, INITIAL_WEIGHTS)
         logits = self.loss == "binary_cross_entropy"
         with torch.device("cpu"), torch.autocast("cpu", enabled=False):

@@ -44,27 +44,28 @@ class Fit(NamedTuple):
 def can_be_batched(autoencoder: Any) -> bool:
     """Whether an unfitted autoencoder can be trained in a batch as it would be by itself.
 
-    Members of a batch end together and their epochs are nobody's own, so that early stopping, adaptive learning rates
-    and callbacks are for fits of one.
+    Members of a batch end together and share their epochs. So early stopping, adaptive learning rates and callbacks
+    are not supported in a batch.
     """
     return (
         autoencoder._can_be_batched
         and type(autoencoder.network) in (DenseNetwork, NoneType)
-        # which cancels biases, so that Adam makes steps of their gradients' rounding errors
+        # it cancels biases: their gradients are rounding errors, of which Adam makes steps of full size
         and getattr(autoencoder.network, "normalization", None) != "batch"
         and not autoencoder.early_stopping
         and autoencoder.learning_rate != "adaptive"
         and not autoencoder.warm_start
-        and not isinstance(autoencoder.random_state, np.random.RandomState)  # which must be drawn from in turn
+        and not isinstance(autoencoder.random_state, np.random.RandomState)  # from which fits draw in turn
         and not getattr(autoencoder, "_skl_callbacks", None)
     )
 
 
 def train_batched(fits: Sequence[Fit]) -> None:
-    """Train autoencoders that can be batched, each as if by itself but for rounding.
+    """Train autoencoders that can be batched, each as if by itself, up to rounding.
 
-    A batch that fails, by diverging for example, leaves its members unfitted: trained one by one, they tell which of
-    them it was and why. A KeyboardInterrupt leaves them with the best weights so far, if an epoch was finished.
+    A batch that fails, for example because a member diverges, leaves its members unfitted. When they are then trained
+    one by one, the error comes from the member at fault. A KeyboardInterrupt leaves the best weights so far, if an
+    epoch was finished.
     """
     for batch in _batches(fits):
         with suppress(Exception):
@@ -72,7 +73,7 @@ def train_batched(fits: Sequence[Fit]) -> None:
 
 
 def _batches(fits: Sequence[Fit]) -> Iterator[list[Fit]]:
-    """Split fits into batches of one shape and number of rows, no larger than is good."""
+    """Split fits into batches of one shape and number of rows, within `BATCH_BYTES`."""
 
     def shape(fit: Fit) -> tuple:
         key = fit_key(fit.autoencoder, OF_A_MEMBER)
@@ -87,7 +88,7 @@ def _batches(fits: Sequence[Fit]) -> Iterator[list[Fit]]:
 
 
 def _bytes_of_a_step(autoencoder: Any, n_rows: int, n_features: int) -> int:
-    """Return about how much memory a training step of one member walks through."""
+    """Return about how many bytes a training step of one member reads and writes."""
     network = autoencoder._default_network() if autoencoder.network is None else autoencoder.network
     widths = [n_features, *np.atleast_1d(np.asarray(network.hidden_layer_sizes, dtype=int)), autoencoder.n_components]
     n_weights = 2 * sum(i * o for i, o in pairwise(widths))
@@ -163,11 +164,11 @@ def _rows_and_index(fits: Sequence[Fit]) -> tuple[np.ndarray, np.ndarray]:
 class TrainingPlan(NamedTuple):
     """What an estimator's fit would train."""
 
-    key: str  # tells it from the plans of others on the same rows
+    key: str  # identifies it among the plans on the same rows
     X: np.ndarray  # rows of the fit, checked
-    model: Any  # what the fit is to use in place of its own training
+    model: Any  # what the fit uses instead of training
     fits: list[Fit]  # of which the model consists
-    estimator: Any  # the one that plans; it holds what the key identifies
+    estimator: Any  # the one that plans; it keeps alive what the key identifies
 
     @property
     def is_done(self) -> bool:
@@ -176,7 +177,7 @@ class TrainingPlan(NamedTuple):
 
 
 class TrainedModels:
-    """What has been planned and trained before the fits that need it: for these a read-only look-up."""
+    """Models planned and trained before the fits that need them, which look them up."""
 
     def __init__(self) -> None:
         self._plans: dict[str, list[TrainingPlan]] = {}
@@ -222,7 +223,7 @@ def find_fitted(estimator: Any, X: np.ndarray, leave_out: Sequence[str] = ()) ->
         return None
     model = models.find(fit_key(estimator, leave_out), X)
     if model is None:
-        logger.info("A %s is not among the models trained as a batch: it is trained now.", type(estimator).__name__)
+        logger.info("A %s is not among the models trained in a batch: it is trained now.", type(estimator).__name__)
     return model
 
 

@@ -28,8 +28,9 @@ class ConditionalVariationalAutoEncoder(DensityScores, BaseAutoEncoder):
     r"""Conditional variational autoencoder: a density of the rows of each class, learnt from few known classes.
 
     A row is thought to come from its class :math:`y` and a code :math:`z`, drawn from the standard normal distribution,
-    through the decoder's :math:`p(x \mid y, z)`, so the code holds what the class does not say: of digits, the
-    hand. The encoder gives :math:`q(z \mid x, y)`. Where the class is known, both maximise the evidence lower bound
+    through the decoder's :math:`p(x \mid y, z)`, so the code holds what the class does not say: of a digit, the
+    handwriting. The encoder gives :math:`q(z \mid x, y)`. Where the class is known, both maximise the evidence lower
+    bound
 
     .. math:: L(x, y) = E_{q(z \mid x, y)}[\log p(x \mid y, z)] + \log p(y)
               - \beta \, KL(q(z \mid x, y) \,\|\, N(0, I))
@@ -48,8 +49,8 @@ class ConditionalVariationalAutoEncoder(DensityScores, BaseAutoEncoder):
     beta : float, default=1.0
         Weight of the divergence, >= 0.
     classification_weight : float, default=1.0
-        Weight of the classifier's log-loss, mean over the rows of known class, >= 0, beside the bound, mean over all
-        rows: alpha in [1]_. With 1,000 of 60,000 labels of MNIST, 1 did better than 0.3, 3 and 10.
+        Weight of the classifier's log-loss, >= 0: alpha in [1]_. The log-loss is a mean over the rows of known class,
+        the bound a mean over all rows. With 1,000 of 60,000 labels of MNIST, 1 did better than 0.3, 3 and 10.
     bound : {"elbo", "importance_weighted"}, default="elbo"
         Bound on :math:`\log p(x \mid y)` in `score_samples`: with the mean over ``n_draws`` codes outside the logarithm
         or, tighter, inside it [2]_.
@@ -68,18 +69,19 @@ class ConditionalVariationalAutoEncoder(DensityScores, BaseAutoEncoder):
 
     See Also
     --------
-    VariationalAutoEncoder : Knows of no classes.
-    StackedAutoEncoderClassifier : Classifies from few known classes too, by pre-training.
+    VariationalAutoEncoder : The same without classes.
+    StackedAutoEncoderClassifier : Also classifies where few labels are known, by pre-training.
 
     Notes
     -----
-    Unknown is -1: the number, in an array of objects too; "-1" where y has a string type. Mind unsigned labels: in
-    ``np.where(known, y, -1)`` -1 becomes the largest number of their type. Such labels, NaN and None raise an error.
+    A class that is unknown is labelled -1: the number, in an array of objects too; "-1" where y has a string type. Take
+    care with unsigned labels: in ``np.where(known, y, -1)`` the -1 becomes the largest number of their type. Such
+    labels, NaN and None raise a ValueError. Write ``np.where(known, y.astype(int), -1)``.
     Without any known class, or without y, there is one class, 0, and what is left is the plain variational
     autoencoder.
 
     ``encoder_`` gives the code of a row given its most probable class, as `transform` does; ``decoder_`` takes codes
-    with one indicator column a class behind them. The specification of the network is built thrice: its encoder with
+    followed by one indicator column for each class. The specification is built three times: its encoder with
     ``n_classes`` and with ``2 * n_components * n_classes`` outputs, its decoder with ``n_components + n_classes``
     inputs; a callable ``network`` is called with these widths. Halves that share weights and a
     ``code_activation`` raise a ValueError.

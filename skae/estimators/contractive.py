@@ -24,8 +24,9 @@ class ContractiveAutoEncoder(BaseAutoEncoder):
 
     .. math:: d(x, g(f(x))) + \lambda\, \lVert J_f(x) \rVert_F^2,
 
-    the squared Frobenius norm of the encoder's Jacobian at each row [1]_. What the reconstruction needs, directions
-    along which the rows vary, resists; all others are flattened. `score_samples` and `score` measure :math:`d` alone.
+    the squared Frobenius norm of the encoder's Jacobian at each row [1]_. The code keeps the directions along which
+    rows vary, because the reconstruction needs them, and flattens all others. `score_samples` and `score` measure only
+    :math:`d`.
 
     Parameters
     ----------

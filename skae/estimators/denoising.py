@@ -22,8 +22,8 @@ class DenoisingAutoEncoder(BaseAutoEncoder):
     r"""Denoising autoencoder: learns to undo noise that is put on its input.
 
     Encoder :math:`f` and decoder :math:`g` minimise the mean of :math:`d(x, g(f(\tilde x)))`, where
-    :math:`\tilde x` is :math:`x` corrupted, drawn anew for every batch [1]_. What comes back from noise is what the
-    features know of each other, so the code cannot be a mere copy, even where it is wide.
+    :math:`\tilde x` is :math:`x` with noise, drawn anew for every batch [1]_. To remove the noise, the network has to
+    learn how the features depend on each other. So the code cannot be a mere copy of the row, even where it is wide.
 
     Parameters
     ----------
@@ -37,8 +37,8 @@ class DenoisingAutoEncoder(BaseAutoEncoder):
         the corrupted tensor; ``noise_level`` is not used then.
     noise_level : float or (low, high), default=0.2
         Strength of the corruption: >= 0 for "gaussian", in [0, 1] for the others. With "gaussian" also a range from
-        which every row draws a level of its own, its logarithm uniformly: the network learns to see
-        both small and large deviations, which pays in outlier detection.
+        which every row draws its own level, log-uniformly: the network learns to see both small and large deviations,
+        which helps outlier detection.
     {shared_parameters}
 
     Attributes

@@ -39,9 +39,8 @@ class DensityScores:
     def feature_errors(self, X):
         """Raise a ValueError: a bound on the density of a row is not a sum over its features."""
         raise ValueError(
-            f"The score of a {type(self).__name__} is a bound on the density of the whole row, of which features "
-            "have no part of their own: take the squared residuals of reconstruct(X), in a detector "
-            "error='squared_error'."
+            f"The score of a {type(self).__name__} is a bound on the density of the whole row, not a sum over its "
+            "features. Take the squared residuals of reconstruct(X); in a detector, set error='squared_error'."
         )
 
     def _loss_scale(self, scale: float) -> float:

@@ -1,4 +1,4 @@
-"""What tells two fits on the same rows apart."""
+"""Keys that identify a fit among those on the same rows."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ VERSIONED = frozenset({"skae", "torch", "numpy", "scipy", "sklearn", "pandas"})
 
 
 def fit_key(estimator: BaseEstimator, leave_out: Sequence[str] = ()) -> str:
-    """Return a hash that tells an estimator's fit from others within this process.
+    """Return a hash that identifies an estimator's fit within this process.
 
-    Functions and other objects with code are known by their identity, as long as they live.
+    Functions and other objects with code are compared by identity: they must stay alive as long as the key is used.
 
     Parameters
     ----------
     estimator : estimator
         The estimator to be fitted.
     leave_out : sequence of str, default=()
-        Names of parameters that play no part, beside ``device`` and ``verbose``.
+        Names of parameters to ignore, in addition to ``device`` and ``verbose``.
     """
     return joblib.hash(_Key({*NOT_IN_KEY, *leave_out}, by_identity=True).describe(estimator))
 
 
 def cache_key(estimator: BaseEstimator) -> str | None:
-    """Return a hash that tells an estimator's fit from those of other processes, or None where that is not sure.
+    """Return a hash that identifies an estimator's fit in other processes too, or None where that is not certain.
 
-    Functions are known by their code and by all that it refers to, as long as that is plain data, other such functions
-    or from packages with a version.
+    Functions are described by their code and everything it refers to: plain data, other such functions, and names from
+    packages with a version. With anything else it is not certain.
     """
     key = _Key(set(NOT_IN_KEY), by_identity=False)
     described = key.describe(estimator)
@@ -54,7 +54,7 @@ class _Key:
         self.is_sure = True
 
     def describe(self, value: Any) -> Any:
-        """Return plain data that is equal for equal values; note where that is not sure."""
+        """Return plain data that is equal for equal values; set ``is_sure`` to False where that is not certain."""
         if isinstance(value, PLAIN):
             return type(value).__name__, value
         if isinstance(value, list | tuple):
@@ -93,7 +93,7 @@ class _Key:
         return None
 
     def _describe_globals(self, function: FunctionType) -> list:
-        """Describe what a function and those within it read from their module, and what they import."""
+        """Describe what a function, and the functions within it, read from their module and import."""
         described = []
         codes = [function.__code__]
         while codes:

@@ -21,7 +21,7 @@ from skae.objectives import LOSSES, ReconstructionObjective
 from skae.random import derived_seeds
 from skae.training import History, Rows, Schedule, summarize, train
 
-PRETRAINING = 3  # purpose of the seeds, beside those of the base
+PRETRAINING = 3  # purpose of the seeds, in addition to those of the base
 
 
 class GreedyPretraining:
@@ -70,7 +70,7 @@ def layer_view(network: DenseAutoEncoder, layer: int) -> DenseAutoEncoder:
     encoder, decoder = network.encoder, network.decoder
     mirror = len(decoder.layers) - 1 - layer
     output = decoder.activations[mirror]
-    if output == "relu":  # a unit that is 0 for every row would never come back; without it the code is near its target
+    if output == "relu":  # with it, a unit that is 0 for every row would have no gradient any more
         output = "identity"
     return DenseAutoEncoder(
         one_layer(encoder, layer, encoder.activations[layer], before=encoder.before if layer == 0 else None),
@@ -92,7 +92,7 @@ def pretrain_layers(
     seed: int,
     verbose: bool,
 ) -> list[list[float]]:
-    """Train each layer as an autoencoder of the codes of the layers below it, which stay as they are.
+    """Train each layer as an autoencoder of the codes of the layers below it, which are frozen.
 
     Parameters
     ----------
@@ -101,20 +101,20 @@ def pretrain_layers(
     X : ndarray of shape (n_samples, n_features)
         Rows.
     held_out : Tensor of shape (1, m) or None
-        Rows that take no part.
+        Rows to leave out, or None.
     loss : Loss
         Distance between rows; between codes it is the squared error.
     corruption, noise_level
         As in `DenoisingAutoEncoder`, on the input of each layer; None for no noise. The standard deviation of
         "gaussian" keeps its proportion to the scale of what it is added to.
     schedule : Schedule
-        That of the training proper, but for its length.
+        Schedule of the training that follows; ``max_iter`` replaces its length.
     max_iter : int
-        Epochs a layer.
+        Epochs of each layer.
     seed : int
         Seed of the fit.
     verbose : bool
-        Print a line an epoch.
+        Whether to print a line for each epoch.
 
     Returns
     -------

@@ -12,7 +12,7 @@ def find_unknown(y: np.ndarray) -> np.ndarray:
     Raises
     ------
     ValueError
-        If y seems to say so in another way: by NaN, None, or -1 in an unsigned type, which is its largest number.
+        If y holds NaN, None or the largest number of an unsigned type, which is what -1 becomes there.
     """
     if y.dtype.kind == "u" and len(y) and y.max() == np.iinfo(y.dtype).max:
         raise ValueError(

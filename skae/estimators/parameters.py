@@ -23,24 +23,24 @@ hidden_layer_sizes : int or sequence of int, default=(128, 64)
 activation : {"relu", "gelu", "silu", "tanh", "sigmoid", "identity"}, default="relu"
     Activation of the hidden layers. The code is linear.
 network : network specification, callable or None, default=None
-    Takes the place of ``hidden_layer_sizes`` and ``activation``: a specification such as
+    Replaces ``hidden_layer_sizes`` and ``activation``: a specification such as
     `skae.networks.DenseNetwork`, or a callable ``(n_features, n_components) -> (encoder, decoder)`` of torch
     modules over batches of rows.
 loss : {"squared_error", "absolute_error", "huber", "binary_cross_entropy"}, default="squared_error"
     Distance between a row and its reconstruction, mean over the features. With "binary_cross_entropy" X must lie
-    in [0, 1], the network's output is taken for logits and the reconstruction is a probability. "huber" turns
-    from squared to absolute at 1.
+    in [0, 1], the network's output is taken as logits and the reconstruction is a probability. "huber" is squared
+    up to a distance of 1 and linear beyond.
 alpha : float, default=0.0
     Decoupled weight decay (AdamW, Loshchilov & Hutter 2019), over all parameters of the network.
 batch_size : int or "auto", default="auto"
-    Rows a step. "auto" makes about 64 steps an epoch: a power of two from 8 to 256.
+    Mini-batch size. "auto" is a power of two from 8 to 256, so that an epoch has about 64 steps.
 learning_rate : {"cosine", "constant", "adaptive"}, default="cosine"
-    Schedule of the step size. "cosine" falls from ``learning_rate_init`` to 0 over ``max_iter`` epochs;
+    Schedule of the learning rate. "cosine" falls from ``learning_rate_init`` to 0 over ``max_iter`` epochs;
     "adaptive" falls to a fifth each time the loss stalls for ``n_iter_no_change`` epochs, four times.
 learning_rate_init : float, default=4e-3
-    First step size of AdamW.
+    Initial learning rate of AdamW.
 max_iter : int, default=100
-    Epochs, at most.
+    Maximum number of epochs.
 early_stopping : bool, default=False
     Whether to hold out ``validation_fraction`` of the rows, stop when their loss stalls, and keep the weights
     of the epoch where it was lowest.
@@ -53,20 +53,21 @@ n_iter_no_change : int, default=10
 tol : float, default=1e-4
     Smallest improvement that counts, relative to the lowest loss so far.
 warm_start : bool, default=False
-    Whether another `fit` continues from the weights of the last one.
+    Whether another `fit` continues from the weights of the last one. ``network``, ``loss`` and other parameters that
+    decide what the model computes must be as they were then.
 device : {"auto", "cpu", "cuda", "cuda:<index>", "mps"}, default="auto"
     Where to compute. "auto" is a GPU where there is one. A model fitted on a GPU is pickled as a CPU model, scores
-    on a machine without a GPU, and moves back where ``device`` can be had.
+    on a machine without a GPU, and moves back where ``device`` is available.
 precision : {"float32", "tf32", "bfloat16"}, default="float32"
-    In what training multiplies matrices: weights, sums and everything after training are float32. "tf32" (NVIDIA GPUs
-    since Ampere) and "bfloat16" (these GPUs and CPUs) are faster where networks are large, at three and two decimal
-    digits. Where the device lacks them training is in float32, which the log says once.
+    Format of matrix products in training; weights, sums and everything after training are float32. "tf32" (NVIDIA
+    GPUs since Ampere) and "bfloat16" (these GPUs and CPUs) are faster for large networks, at three and two decimal
+    digits. Where the device does not support them, training is in float32, and the log says so once.
 random_state : int, RandomState instance or None, default=None
     Seed of weights, shuffling, hold-out and noise. The same int gives the same model to the bit on one CPU
-    machine. NumPy's and torch's global generators are neither read nor changed, but by torch modules
-    of your own, for which torch's is seeded during the fit and then put back.
+    machine. NumPy's and torch's global generators are neither read nor changed, with one exception: for torch
+    modules of your own, torch's is seeded during the fit and then put back.
 verbose : bool, default=False
-    Whether to print a line an epoch.
+    Whether to print a line for each epoch.
 """
 
 SHARED_ATTRIBUTES = """
@@ -91,7 +92,7 @@ feature_names_in_ : ndarray of shape (`n_features_in_`,)
 class SharedParameters(BaseEstimator):
     """The fields are the constructor's parameters.
 
-    ``{shared_parameters}`` and ``{shared_attributes}`` in a subclass's docstring stand for what is documented here.
+    In a subclass's docstring ``{shared_parameters}`` and ``{shared_attributes}`` are replaced by the texts above.
     """
 
     n_components: int = 32
@@ -169,7 +170,7 @@ class SharedParameters(BaseEstimator):
         return self.network is not None and not hasattr(self.network, "build")
 
     def _current_fixed(self) -> dict[str, Any]:
-        """Return the present values of ``_fixed_by_fit``, which later changes in place do not reach."""
+        """Return the current values of ``_fixed_by_fit``, as copies of what could be changed in place."""
         return {name: _snapshot(getattr(self, name)) for name in self._fixed_by_fit}
 
     def _check_still_the_same(self) -> None:

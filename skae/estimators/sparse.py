@@ -19,7 +19,7 @@ from skae.objectives.sparse import SparseObjective
 
 @dataclass(repr=False, eq=False)
 class SparseAutoEncoder(BaseAutoEncoder):
-    r"""Sparse autoencoder: few units of the code are on for any one row.
+    r"""Sparse autoencoder: few units of the code are active for any one row.
 
     Encoder :math:`f` and decoder :math:`g` minimise the mean of
 
@@ -31,7 +31,7 @@ class SparseAutoEncoder(BaseAutoEncoder):
     .. math:: \frac{1}{h} \sum_j \rho \log\frac{\rho}{\hat\rho_j} + (1 - \rho) \log\frac{1 - \rho}{1 - \hat\rho_j},
 
     the divergence of the target rate :math:`\rho` to the mean :math:`\hat\rho_j` of each unit over the batch [1]_.
-    `score_samples` and `score` measure :math:`d` alone.
+    `score_samples` and `score` measure only :math:`d`.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class SparseAutoEncoder(BaseAutoEncoder):
         scale, which a larger decoder makes up for: where zeros are wanted rather than small numbers, give a
         ``network`` of tied weights.
     target_rate : float, default=0.05
-        :math:`\rho`, in (0, 1), for "kl": the share of rows that each unit is to be on for.
+        :math:`\rho`, in (0, 1), for "kl": the share of rows for which each unit should be active.
     {shared_parameters}
 
     Attributes

@@ -19,17 +19,17 @@ from skae.objectives import LOSSES, ReconstructionObjective
 
 @dataclass(repr=False, eq=False)
 class StackedAutoEncoder(GreedyPretraining, BaseAutoEncoder):
-    r"""Stacked autoencoder: each layer is first trained alone, then the whole is fine-tuned.
+    r"""Stacked autoencoder: each layer is first trained by itself, then the whole network is fine-tuned.
 
     Let :math:`h_0 = x` and let :math:`h_l` be the output of layer :math:`l`. Greedily, from the input inwards, layer
     :math:`l` with encoder :math:`f_l` and decoder :math:`g_l` minimises the mean of
     :math:`\lVert h_{l-1} - g_l(f_l(h_{l-1})) \rVert^2`, the layers below being frozen [1]_. Then
     :math:`x \to f_L(\cdots f_1(x))` and its mirror image are trained together. With ``corruption`` the input of each
-    layer, and X in fine-tuning, is corrupted and the clean one to be reconstructed: the stacked denoising autoencoder
+    layer, and X in fine-tuning, is corrupted, and the clean input is the target: the stacked denoising autoencoder
     [2]_.
 
-    It helps where gradients hardly reach the first layers: deep networks of saturating units, "sigmoid" above all. With
-    "relu" and "tanh" as many more passes over the whole network do as well or better.
+    It helps where gradients hardly reach the first layers: deep networks of saturating units, above all "sigmoid". With
+    "relu" and "tanh" the same number of passes over the whole network does as well or better.
 
     Parameters
     ----------
@@ -44,8 +44,8 @@ class StackedAutoEncoder(GreedyPretraining, BaseAutoEncoder):
     noise_level : float, default=0.2
         Strength of the corruption: >= 0 for "gaussian", in [0, 1] for the others.
     pretrain_max_iter : int, default=10
-        Epochs of pre-training a layer, >= 0, with the batch size, step size and weight decay of the training proper. 0
-        trains from random weights.
+        Epochs of pre-training for each layer, >= 0, with the batch size, learning rate and weight decay of fine-tuning.
+        With 0 there is no pre-training.
     {shared_parameters}
 
     Attributes
@@ -63,8 +63,8 @@ class StackedAutoEncoder(GreedyPretraining, BaseAutoEncoder):
     -----
     ``network`` must be a `skae.networks.DenseNetwork` or None: others have no layers to train one by one.
     Pre-training is part of `fit`; neither `partial_fit` nor a ``warm_start`` from a fitted network repeats it. Rows
-    that ``early_stopping`` holds out take no part in it. Dropout is for fine-tuning. The output of a mirrored "relu"
-    is left linear while its layer is trained alone, for a unit that is 0 for all rows would not come back. If
+    that ``early_stopping`` holds out are left out of it. Dropout is used in fine-tuning only. While a layer is trained
+    by itself, the output of a mirrored "relu" is linear: a unit that is 0 for all rows would have no gradient. If
     pre-training diverges or is interrupted, the estimator is left as it was.
 
     References

@@ -80,13 +80,14 @@ class StackedAutoEncoderClassifier(ClassifierMixin, GreedyPretraining, NetworkEs
 
     Notes
     -----
-    ``loss`` is that of pre-training; `transform` gives the code as fine-tuned to classify, which has no
-    decoder any more, and `score` is the accuracy.
+    ``loss`` is that of pre-training. `transform` gives the code after fine-tuning; it has no decoder any more. `score`
+    is the accuracy.
 
-    -1 marks unknown classes: the number, in an array of objects too; the string "-1" where y has a string type. Mind
-    unsigned labels: in ``np.where(known, y, -1)`` -1 becomes the largest number of their type. Such labels, NaN and
-    None raise an error. Where y holds -1 and 1 and nothing else, these are two classes. ``early_stopping`` holds out
-    labelled rows, which take no part in pre-training. ``network`` must be a `skae.networks.DenseNetwork` or None.
+    A class that is unknown is labelled -1: the number, in an array of objects too; "-1" where y has a string type. Take
+    care with unsigned labels: in ``np.where(known, y, -1)`` the -1 becomes the largest number of their type. Such
+    labels, NaN and None raise a ValueError. Write ``np.where(known, y.astype(int), -1)``. Where y holds -1 and 1 and
+    nothing else, these are two classes. ``early_stopping`` holds out labelled rows, also from pre-training. ``network``
+    must be a `skae.networks.DenseNetwork` or None.
 
     References
     ----------

@@ -31,7 +31,7 @@ class VariationalAutoEncoder(DensityScores, BaseAutoEncoder):
 
     ``loss`` names :math:`p(x \mid z)`: "binary_cross_entropy" is Bernoulli (values between 0 and 1 count as
     probabilities), "squared_error" normal, "absolute_error" Laplace, "huber" in between. Their scale, one number
-    for all features and rows, is learnt with the network [3]_, so that the weight of the divergence depends on no unit.
+    for all features and rows, is learnt with the network [3]_, so the unit of X does not weight the divergence.
     All losses and scores are in nats, summed over the features.
 
     Parameters
@@ -55,14 +55,14 @@ class VariationalAutoEncoder(DensityScores, BaseAutoEncoder):
 
     See Also
     --------
-    ConditionalVariationalAutoEncoder : Knows of classes, and draws from a given one.
-    AdversarialAutoEncoder : Draws too, from any distribution of codes.
+    ConditionalVariationalAutoEncoder : With classes; draws rows of a given one.
+    AdversarialAutoEncoder : Also draws rows, from any distribution of codes.
 
     Notes
     -----
     The specification's encoder is built ``2 * n_components`` wide, for mean and log-variance, and its decoder
-    ``n_components``; a callable ``network`` is called with both widths. Halves that share weights cannot be
-    told apart so, and a ``code_activation`` would bound the log-variance: both raise a ValueError.
+    ``n_components``; a callable ``network`` is called with both widths. So the two cannot share weights, and a
+    ``code_activation`` would bound the log-variance: both raise a ValueError.
 
     References
     ----------

@@ -31,24 +31,26 @@ LAYERS: dict[str, type[nn.Module]] = {
 class ConvNetwork(BaseEstimator):
     """Specification of a convolutional encoder and its mirrored decoder [1]_.
 
-    A row is folded to an image. Each level of the encoder halves its height and width, rounded up, and the decoder
-    undoes that, so that any size will do. A linear layer lies between the last feature map and the code.
+    A row is reshaped to an image. Each level of the encoder halves its height and width, rounded up, and the decoder
+    undoes that, so that images of any size are supported. A linear layer lies between the last feature map and the
+    code.
 
     Parameters
     ----------
     image_shape : tuple (n_channels, height, width), default=(1, 28, 28)
         Shape of the image that a row stands for, channels first.
     channels : sequence of int, default=(16, 32)
-        Channels of the feature maps, from the input inwards, one a level.
+        Number of channels of the feature maps, from the input inwards, one for each level.
     kernel_size : int, default=3
         Height and width of the kernels, odd and at least 3.
     activation : {"relu", "gelu", "silu", "tanh", "sigmoid", "identity"}, default="relu"
         Activation of the feature maps.
     down : {"stride", "pool"}, default="stride"
-        How a level halves: by a convolution of stride 2 or, at more cost, by one of stride 1 and a maximum over 2 x 2.
+        How a level halves: "stride" is a convolution of stride 2; "pool", slower, is one of stride 1 and a maximum
+        over 2 x 2.
     up : {"transpose", "upsample"}, default="transpose"
-        How a level doubles: by a transposed convolution of stride 2 or, at more cost, by repeating pixels and a
-        convolution.
+        How a level doubles: "transpose" is a transposed convolution of stride 2; "upsample", slower, repeats pixels
+        before a convolution.
 
     References
     ----------
@@ -135,7 +137,7 @@ class ConvNetwork(BaseEstimator):
                 decoder.append(LAYERS[self.activation]() if level else nn.Flatten())
             return nn.ModuleDict({"encoder": encoder, "decoder": decoder})
 
-        # weights with the channels last cost a step a quarter to a half less on a CPU
+        # with the channels last a step takes a quarter to a half less time on a CPU
         halves = initialised(make, random).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         encoder = nn.Sequential(Affine(1 / rows.scale, -rows.mean / rows.scale, 1), *halves["encoder"].children())
         decoder = nn.Sequential(*halves["decoder"].children())

@@ -31,14 +31,14 @@ class DenseNetwork(BaseEstimator):
     Parameters
     ----------
     hidden_layer_sizes : int or sequence of int, default=(128, 64)
-        Units of the encoder's hidden layers, from the input inwards; the decoder mirrors them. Empty: the
-        encoder and the decoder are one layer each.
+        Units of the encoder's hidden layers, from the input inwards; the decoder mirrors them. ``()`` for none:
+        the encoder and the decoder are one layer each.
     activation : {"relu", "gelu", "silu", "tanh", "sigmoid", "identity"}, default="relu"
         Activation of the hidden layers.
     code_activation : same options, default="identity"
         Activation of the code.
     output_activation : same options, default="identity"
-        Activation of the reconstruction. "identity" lets the network answer in X's location and unit. With
+        Activation of the reconstruction. With "identity" the output has the location and unit of X. With
         ``loss="binary_cross_entropy"`` it must be "identity": the autoencoder applies the sigmoid itself.
     dropout : float in [0, 1), default=0.0
         Probability with which a hidden unit is left out of a training step (Srivastava et al. 2014).
@@ -99,9 +99,9 @@ class DenseNetwork(BaseEstimator):
         n_components : int
             Width of the code.
         random : RandomStreams
-            Source of the initial weights, one stream a member.
+            Source of the initial weights, one stream for each member.
         logits : bool
-            Whether the loss takes the output for logits.
+            Whether the loss takes the output as logits.
 
         Returns
         -------
@@ -117,7 +117,7 @@ class DenseNetwork(BaseEstimator):
         if logits and self.output_activation != "identity":
             raise ValueError(
                 f"output_activation={self.output_activation!r} must be 'identity' with loss='binary_cross_entropy', "
-                "which takes the network's output for logits and applies the sigmoid itself."
+                "which takes the network's output as logits and applies the sigmoid itself."
             )
         hidden = check_sizes("hidden_layer_sizes", self.hidden_layer_sizes, "(128, 64)", none="()")
         sizes = [rows.n_features, *hidden, n_components]
@@ -134,7 +134,7 @@ class DenseNetwork(BaseEstimator):
             return BatchedPerceptron(layers, activations, norms, self.dropout, **affine)
 
         before = Affine(1 / rows.scale, -rows.mean / rows.scale, random.n_members)
-        free = self.output_activation == "identity" and not logits  # not bound to a range of its own
+        free = self.output_activation == "identity" and not logits  # not bound to a range
         after = Affine(rows.scale, rows.mean, random.n_members) if free else None
         return DenseAutoEncoder(
             perceptron(encoder, hidden, self.code_activation, before=before),

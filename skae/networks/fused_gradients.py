@@ -1,4 +1,4 @@
-"""Training of dense networks by hand: small networks spend their time on calls, not sums.
+"""Gradients of dense networks by hand: small networks spend their time on calls, not on arithmetic.
 
 The input of a layer ends in a column of ones, so that one product applies weights and biases and another derives the
 gradients of both. All is computed in buffers that are made once for each shape of a batch.
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Buffers(NamedTuple):
-    """Where batches of one shape are computed, a tensor a layer; they lack the member axis where K is 1."""
+    """Where batches of one shape are computed, one tensor for each layer; without the member axis where K is 1."""
 
     rows: Tensor  # (K, B, n_in), the first layer's input without the ones; has the member axis
     inputs: list[Tensor]  # (K, B, fan_in + 1), the last column 1
@@ -44,13 +44,13 @@ class FusedGradients:
     blocks : sequence of Parameter of shape (K, fan_in + 1, fan_out)
         Weights and, in the last row, biases of each layer.
     activations : sequence of str
-        One a layer.
+        One for each layer.
     before, after : Affine or None
-        What is done to the input and to the output.
+        Applied to the input and to the output.
     loss : Loss
         Distance between output and target, with a gradient.
     loss_scale : float or Tensor of shape (K,)
-        What gradients are divided by.
+        Divides the gradients.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class FusedGradients:
         if activations[-1] == "identity":
             self._activate[-1] = None  # the output needs no copy
         self._differentiate = [activation_backward(name) for name in activations]
-        # the output is in the unit that the encoder sees, where it has one: the error is larger by the decoder's scale
+        # a decoder that scales its output is compared with the scaled target; the loss is multiplied by the scale
         self._normalised = after is not None
         self._scale = 1.0 if after is None else self._number(after.scale)
         self._loss_scale = self._number(loss_scale.view(-1, 1, 1)) if isinstance(loss_scale, Tensor) else loss_scale
@@ -121,7 +121,7 @@ class FusedGradients:
         post = [y[..., :-1] for y in inputs[1:]]
         post.append(pre[-1] if self._activate[-1] is None else torch.empty_like(pre[-1]))
         gradients = [torch.empty_like(h) for h in pre[:-1]]
-        # in the output's own place, where its activation's derivative does not need it
+        # written over the output, where its activation's derivative does not need it
         gradients.append(pre[-1] if self._differentiate[-1] is None else torch.empty_like(pre[-1]))
         self._buffers[x.shape] = Buffers(
             rows=inputs[0][..., :-1],
@@ -139,7 +139,7 @@ class FusedGradients:
 
 
 def _into(name: str) -> Callable[[Tensor, Tensor], Tensor]:
-    """Return (input, out): the activation written to ``out``, whose strides not every kernel heeds."""
+    """Return (input, out) -> the activation, written to ``out``; not every kernel supports a strided ``out``."""
     kernels: dict[str, Callable[..., Tensor]] = {"tanh": torch.tanh, "sigmoid": torch.sigmoid}
     if name == "relu":
         return lambda x, out: torch.clamp_min(x, 0, out=out)

@@ -1,4 +1,4 @@
-"""What networks made of torch's own layers share: initial weights from streams of ours, the shape of a folded row."""
+"""What networks of torch's layers share: initial weights from our random streams, checks of sizes and shapes."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def initialised(make: Callable[[], M], random: RandomStreams) -> M:
 
 
 def require_single(name: str, random: RandomStreams) -> None:
-    """Refuse to build several members."""
+    """Raise a ValueError where several members are asked for."""
     if random.n_members > 1:
         raise ValueError(f"{name} builds one network at a time, not {random.n_members}: use a DenseNetwork.")
 
 
 def check_sizes(name: str, sizes: int | Sequence, example: str, none: str | None = None) -> tuple[int, ...]:
-    """Return the parameter ``name`` as integers >= 1; ``none`` is how to give none of them, if that is allowed."""
+    """Return the parameter ``name`` as integers >= 1; ``none`` says how to give none of them, if that is allowed."""
     listed = list(sizes) if isinstance(sizes, Iterable) else [sizes]
     if not (listed or none) or not all(isinstance(size, Integral) and int(size) >= 1 for size in listed):
         hint = f"; use {none} for none" if none else ""
@@ -50,7 +50,7 @@ def check_sizes(name: str, sizes: int | Sequence, example: str, none: str | None
 
 
 def check_shape(name: str, shape: Sequence, axes: str, example: str, n_features: int) -> tuple[int, ...]:
-    """Return the shape of a folded row, or say why rows of ``n_features`` cannot be folded to it."""
+    """Return the shape to which rows are reshaped, or raise a ValueError where rows of ``n_features`` do not fit."""
     shape = check_sizes(name, shape, example)
     if len(shape) != axes.count(",") + 1:
         raise ValueError(f"{name}={shape} must be {axes}, for example {example}.")

@@ -50,7 +50,7 @@ class BatchedLinear(nn.Module):
 
 
 class TransposedLinear(nn.Module):
-    """The weights of another layer, transposed, with biases of its own: (K, B, fan_out) -> (K, B, fan_in) of that."""
+    """The transposed weights of another layer, (K, fan_in, fan_out), and own biases: fan_out inputs, fan_in outputs."""
 
     def __init__(self, tied_to: BatchedLinear):
         super().__init__()
@@ -75,7 +75,7 @@ def _product(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 class Affine(nn.Module):
-    """A fixed scale and shift of each feature, from and to the data's own location and unit."""
+    """A fixed scale and shift of each feature, from or to the location and unit of the data."""
 
     scale: Tensor  # (K, 1, 1)
     shift: Tensor  # (K, 1, n_features)
@@ -126,7 +126,7 @@ class BatchedNorm(nn.Module):
 class BatchedPerceptron(nn.Module):
     """K multi-layer perceptrons of one shape: half of a dense autoencoder.
 
-    Takes (B, n_in) where K is 1, else (K, B, n_in), and answers in kind.
+    Takes (K, B, n_in) or, where K is 1, (B, n_in); the output has as many dimensions as the input.
     """
 
     def __init__(
@@ -151,8 +151,8 @@ class BatchedPerceptron(nn.Module):
     ) -> Tensor:
         """Apply the layers.
 
-        ``random`` draws the dropout masks, torch's own generator where it is None; to ``pre_activations`` each layer's
-        input of its activation is appended.
+        ``random`` draws the dropout masks; where it is None, torch's global generator does. The input of each
+        activation is appended to ``pre_activations``.
         """
         single = x.ndim == 2
         if single:
@@ -178,7 +178,7 @@ class BatchedPerceptron(nn.Module):
 
     @property
     def is_plain(self) -> bool:
-        """Whether it is layers with weights of their own and activations, and no more."""
+        """Whether it has only layers with weights of their own and activations."""
         return self.has_jacobian_factors and all(isinstance(layer, BatchedLinear) for layer in self.layers)
 
     @property
@@ -201,7 +201,7 @@ class BatchedPerceptron(nn.Module):
         return output, weights, diagonals
 
     def extra_repr(self) -> str:
-        """Name what the module list does not show."""
+        """Show what the list of modules does not."""
         return f"activations={self.activations}, dropout={self.dropout}"
 
 
@@ -235,8 +235,8 @@ class DenseAutoEncoder(Network):
         return n_rows * max(layer.weight.numel() for layer in layers)
 
     def fused_gradients(self, loss: Loss, loss_scale: float | Tensor) -> FusedGradients | None:
-        """Return them for plain layers and a loss with a gradient of its own."""
-        # both halves know the data's unit, or the output is bound to a range of its own
+        """Return what computes them, for plain layers and a loss that has a gradient."""
+        # the target of a decoder that scales its output is scaled by the encoder
         known = self.decoder.after is None or self.encoder.before is not None
         if not (known and loss.gradient and self.encoder.is_plain and self.decoder.is_plain):
             return None

@@ -35,8 +35,8 @@ class SequenceEncoder(nn.Module):
 class SequenceDecoder(nn.Module):
     """(B, n_components) -> (B, n_steps * n_channels), by an LSTM that sees the code at every step.
 
-    A learned vector of each step is added. Without it the LSTM has to learn to count before it can learn anything else:
-    after ten epochs on normal heart beats the error was 0.55 of the mean series', with it 0.18.
+    A learned vector of each step is added. Without it the LSTM first has to learn to count: after ten epochs on normal
+    heart beats the error was 0.55 of that of the mean series, with it 0.18.
     """
 
     def __init__(self, shape: tuple[int, int], hidden_size: int, n_layers: int, n_components: int):
@@ -53,9 +53,9 @@ class SequenceDecoder(nn.Module):
 
 
 class LSTMNetwork(BaseEstimator):
-    r"""Specification of an LSTM encoder whose last state is repeated to an LSTM decoder [1]_.
+    r"""Specification of an LSTM encoder and an LSTM decoder, which sees the code at every step [1]_.
 
-    The code is a linear map of the state in which the encoder has read the sequence :math:`x_1, \dots, x_T`,
+    The code is a linear map of the encoder's last state after reading the sequence :math:`x_1, \dots, x_T`,
     :math:`z = A h_T + a`. At step :math:`t` the decoder sees :math:`B z + b + p_t`, where the learned :math:`p_t` says
     which step it is, and a linear map of its state is the reconstruction of :math:`x_t`.
 
@@ -66,7 +66,7 @@ class LSTMNetwork(BaseEstimator):
     hidden_size : int, default=64
         Units of each LSTM.
     n_layers : int, default=1
-        LSTMs on top of each other in either half.
+        Number of LSTM layers in the encoder, and in the decoder.
 
     References
     ----------
@@ -113,7 +113,7 @@ class LSTMNetwork(BaseEstimator):
         sizes = (n_steps, n_channels), self.hidden_size, self.n_layers, n_components
         encoder = initialised(lambda: SequenceEncoder(*sizes), random)
         decoder = initialised(lambda: SequenceDecoder(*sizes), random)
-        with torch.no_grad():  # gates in, forget, cell, out: remember at first (Jozefowicz et al. 2015)
+        with torch.no_grad():  # gates: in, forget, cell, out; a forget bias of 1 (Jozefowicz et al. 2015)
             for name, bias in [*encoder.named_parameters(), *decoder.named_parameters()]:
                 if name.startswith("lstm.bias_ih"):
                     bias[self.hidden_size : 2 * self.hidden_size] = 1.0

@@ -30,7 +30,7 @@ class ModuleNetwork(Network):
 
 
 class UserNetwork(ModuleNetwork):
-    """Modules that may work in place: they get copies of rows and codes, which others still need."""
+    """A user's modules. They may work in place, so they get copies of rows and codes."""
 
     def encode(self, x: Tensor, random: RandomStreams | None = None) -> Tensor:
         """(1, B, n_features) -> (1, B, n_components)."""
@@ -54,7 +54,7 @@ def build_from_callable(
     ------
     ValueError
         If it is not a pair of torch modules, if the code or the reconstruction has the wrong shape, or if the
-        loss takes the output for ``logits`` and it is a sigmoid's.
+        loss takes the output as ``logits`` and the decoder ends in a sigmoid.
     """
     with isolated_torch_random(seed):  # lazy modules draw their weights at the first batch
         built = network(n_features, n_components)
@@ -83,7 +83,7 @@ def build_from_callable(
             )
     if logits and isinstance(list(decoder.modules())[-1], nn.Sigmoid):
         raise ValueError(
-            "network's decoder ends in a Sigmoid: with loss='binary_cross_entropy' its output is taken for logits and "
-            "the sigmoid applied to it. Leave the last one out."
+            "network's decoder ends in a Sigmoid: loss='binary_cross_entropy' takes its output as logits and applies "
+            "the sigmoid itself. Remove the last layer."
         )
     return UserNetwork(encoder, decoder)

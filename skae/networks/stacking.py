@@ -15,7 +15,7 @@ N = TypeVar("N", bound=Network)
 
 
 def stack_networks(networks: Sequence[N]) -> N:
-    """Return a network of the members of others, of one shape, whose tensors all have a member axis; it copies them."""
+    """Return one network of the members of several of one shape, as copies; all tensors must have a member axis."""
     stacked = copy.deepcopy(networks[0])
     for modules in zip(*(network.modules() for network in (stacked, *networks)), strict=True):
         target, *sources = modules
@@ -29,7 +29,7 @@ def stack_networks(networks: Sequence[N]) -> N:
 
 
 def unstack_networks(stacked: Network, networks: Sequence[Network]) -> None:
-    """Copy the weights of each member of a network to one of its own."""
+    """Copy the weights of each member of a network to a network of one member."""
     state = stacked.state_dict()
     for k, network in enumerate(networks):
         network.load_state_dict({name: tensor[k : k + 1] for name, tensor in state.items()})

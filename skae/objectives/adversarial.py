@@ -19,7 +19,7 @@ class AdversarialNetwork(Network):
     autoencoder : Network
         Encodes and decodes.
     discriminator : nn.Module
-        From codes (K, B, n_components) to the logits (K, B, 1) of their being the prior's.
+        From codes (K, B, n_components) to the logits (K, B, 1) that they are drawn from the prior.
     """
 
     def __init__(self, autoencoder: Network, discriminator: nn.Module):
@@ -47,7 +47,7 @@ class AdversarialNetwork(Network):
 
 
 class AdversarialObjective(Objective):
-    """Mean distance between output and target; in training the encoder also deceives the discriminator.
+    """Mean distance between output and target; in training the encoder also learns to deceive the discriminator.
 
     Parameters
     ----------
@@ -56,9 +56,9 @@ class AdversarialObjective(Objective):
     loss : Loss
         The distance.
     draw : callable
-        From n, n_components and the random streams to codes (K, n, n_components), as they should be distributed.
+        ``(n, n_components, random)`` -> codes (K, n, n_components) drawn from the prior.
     weight : float
-        Weight of the deception, in nats, beside the distance over its ``loss_scale``.
+        Weight of the adversarial loss, in nats; the distance is divided by ``loss_scale``.
     """
 
     network: AdversarialNetwork
@@ -77,7 +77,7 @@ class AdversarialObjective(Objective):
         return self.loss.elementwise(self.network(batch.x, random), batch.target).mean(-1)
 
     def parameter_groups(self) -> list[dict]:
-        """One optimizer for the discriminator, of shorter memory as its target moves, and one for the autoencoder.
+        """Return one optimizer for the discriminator, with shorter memory as its target moves, and one for the rest.
 
         Measured on MNIST: with Adam's own memory of 10 steps, codes circle the prior at 7 times the distance.
         """

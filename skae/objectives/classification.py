@@ -15,7 +15,7 @@ class ClassificationObjective(Objective):
     Parameters
     ----------
     network : Network
-        Its output, (K, B, n_classes), is taken for logits.
+        Its output, (K, B, n_classes), is taken as logits.
     """
 
     def __init__(self, network: Network):

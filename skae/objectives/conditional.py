@@ -19,9 +19,9 @@ from skae.random import RandomStreams
 
 
 class ConditionalNetwork(Network):
-    """A class that is inferred from the row, and a code that is a normal distribution for each row and class.
+    """A classifier of rows, and a code that is a normal distribution for each row and class.
 
-    ``decode`` takes codes with the class's indicators behind them, (K, B, n_components + n_classes).
+    ``decode`` takes codes followed by the indicators of the class, (K, B, n_components + n_classes).
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ class ConditionalNetwork(Network):
     def log_density_bound(self, x: Tensor, noise: Tensor, importance_weighted: bool) -> Tensor:
         """Return a lower bound on the log-density of each row, whatever its class, in nats, (K, B).
 
-        The bounds given each class are put together exactly, log sum_y p(y) exp(bound(x | y)).
+        The bounds given each class are combined exactly: log sum_y p(y) exp(bound(x | y)).
         """
         classes = torch.eye(self.n_classes, dtype=torch.float32, device=x.device)
 
@@ -130,7 +130,7 @@ def _indicators(labels: Tensor, n_classes: int) -> Tensor:
 
 
 class ConditionalObjective(Objective):
-    """Minus the evidence lower bound of each row, with its class where known; else with all, as probable as inferred.
+    """Minus the evidence lower bound of each row: of its class, or the mean over all, weighted by the classifier.
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ class ConditionalObjective(Objective):
     classification_weight : float
         Weight of minus the log-probability that the classifier gives the known classes, mean over these.
     known_share : float
-        Share of the rows whose class is known. Where it is 1, only one class a row is decoded.
+        Share of the rows whose class is known. Where it is 1, each row is decoded with its own class only.
     """
 
     network: ConditionalNetwork

@@ -1,4 +1,4 @@
-"""Reconstruct with a code that moves little with the input."""
+"""Reconstruct from a code that changes little with the input."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class ContractiveObjective(Objective):
 def squared_jacobian_norm(weights: list[Tensor], derivatives: list[Tensor | None]) -> Tensor:
     """Return the squared Frobenius norm of W_1 D_1 W_2 D_2 ... W_L D_L of each row, (K, B), by autograd's rules.
 
-    Rows share the weights and differ in the diagonals alone. So the Gram matrices at both ends are computed once a
+    Rows share the weights and differ only in the diagonals. So the Gram matrices at both ends are computed once a
     batch, and with one hidden layer and a linear code nothing else is left: the norm is the quadratic form
     d_1 (W_1'W_1 * W_2 W_2') d_1 of each row. Otherwise matrices of each row are multiplied from the narrower
     end, at O(width of that end * size of the weights) a row. The diagonal at that end scales the rows of the product,
@@ -158,7 +158,7 @@ def encode_and_estimate(network: Network, x: Tensor, random: RandomStreams) -> t
     """Return the code and an unbiased estimate of its Jacobian's squared Frobenius norm, (K, B, h) and (K, B).
 
     E |J'v|^2 = |J|^2 for v of random signs (Hutchinson 1989), one product with the Jacobian a row. Differences of
-    two codes would do without second derivatives, but they are biased and meaningless under dropout, which draws
+    two codes would need no second derivatives, but they are biased, and meaningless under dropout, which draws
     another mask for each.
     """
     create_graph = torch.is_grad_enabled()

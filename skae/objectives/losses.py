@@ -37,7 +37,7 @@ def _cross_entropy(raw: Tensor, target: Tensor, scale: Number, factor: Number, o
 
 
 def _as(raw: Tensor, number: Number, *shape: int) -> Number:
-    """Return a product of float64 numbers, (K, 1, 1), whose parts float32 might not hold, for use with ``raw``."""
+    """Return a product of float64 numbers, (K, 1, 1), in the dtype of ``raw``; float32 might not hold its factors."""
     return number.to(raw.dtype).view(shape or number.shape) if isinstance(number, Tensor) else number
 
 

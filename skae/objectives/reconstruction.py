@@ -11,7 +11,7 @@ from skae.random import RandomStreams
 class ReconstructionObjective(Objective):
     """Mean distance between the network's output and the target.
 
-    It declares that it is no more than that; other objectives inherit `Objective`.
+    It declares this distance as its ``pure_distance``. Other objectives inherit `skae.interfaces.Objective`.
 
     Parameters
     ----------

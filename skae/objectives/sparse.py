@@ -1,4 +1,4 @@
-"""Reconstruct with a code that is mostly off."""
+"""Reconstruct from a code of few active units."""
 
 from __future__ import annotations
 

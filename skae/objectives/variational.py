@@ -54,8 +54,8 @@ class Likelihood(nn.Module):
     loss : str
         Name of the distance d.
     scale : float
-        Scale of the rows, where the search for s begins. It ends above a thousandth of it: the density of rows that
-        are reconstructed exactly has no upper bound.
+        Scale of the rows, the initial value of s. s stays above a thousandth of it: the density of rows that are
+        reconstructed exactly has no upper bound.
     n_members : int
         Number of members, K.
     """
@@ -89,7 +89,8 @@ class Likelihood(nn.Module):
     def follow(self, distances: Tensor, n_features: int) -> None:
         """Move the scale a tenth of the way to its maximum likelihood for rows at these distances, (K, B).
 
-        There the distance that it predicts is the one seen. Unlike an optimizer's step, the rows' unit does not matter.
+        At the maximum the predicted distance is the observed one. Unlike an optimizer's step, this does not depend on
+        the unit of the rows.
         """
         if self.loss in FAMILIES:
             seen = distances.mean(1) / n_features
@@ -188,13 +189,13 @@ def check_linear_code(specification) -> None:
         )
 
 
-SCORING = 3  # key of the random stream of `normal_draws`, beside those of a fit
+SCORING = 3  # key of the random stream of `normal_draws`, in addition to those of a fit
 
 
 def normal_draws(n_draws: int, n_components: int, seed: int) -> Tensor:
     """Return standard normal numbers, (n_draws, n_components), that are spread more evenly than independent ones.
 
-    Points of a scrambled Sobol sequence, on the CPU: means over them are as right on average, and vary less [1]_.
+    Points of a scrambled Sobol sequence, on the CPU: means over them are unbiased, too, and vary less [1]_.
 
     References
     ----------

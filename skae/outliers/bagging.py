@@ -1,4 +1,4 @@
-"""Several autoencoders of one kind, each on rows of its own."""
+"""Several autoencoders of one kind, each trained on its own rows."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class BaggedAutoEncoders(CallbackSupportMixin, BaseEstimator):
     n_estimators : int
         Number of clones.
     max_samples : int or float
-        Rows for each, drawn without replacement: their number, at most all, or their share.
+        Rows for each, drawn without replacement: a number, at most all, or a share.
     random_state : int, RandomState instance or None, default=None
         Seed of the rows and of the clones; None takes the autoencoder's.
     """
@@ -39,7 +39,7 @@ class BaggedAutoEncoders(CallbackSupportMixin, BaseEstimator):
         self.random_state = random_state
 
     def draw_fits(self, X: np.ndarray) -> list[Fit]:
-        """Return unfitted clones and the rows for each; once fitted, they are this estimator's."""
+        """Return unfitted clones and the rows for each; this estimator keeps the clones."""
         own = self.autoencoder.random_state if self.random_state is None else self.random_state
         seed, *seeds = derived_seeds(seed_from(own), n_members=1 + self.n_estimators)
         rng = np.random.default_rng(seed)
@@ -55,12 +55,12 @@ class BaggedAutoEncoders(CallbackSupportMixin, BaseEstimator):
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
-        """Train the clones; an interruption leaves those that have been trained."""
+        """Train the clones; an interruption keeps those that have been trained."""
         context = self._init_callback_context(max_subtasks=self.n_estimators)
         context.call_on_fit_task_begin(estimator=self, X=X)
         fits = self.draw_fits(X)
         try:
-            # callbacks follow the epochs of each
+            # callbacks need the epochs of each
             if not getattr(self, "_skl_callbacks", None) and can_be_batched(fits[0].autoencoder):
                 train_batched(fits)
             for autoencoder, _, rows in fits:

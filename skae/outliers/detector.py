@@ -50,9 +50,9 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
     Parameters
     ----------
     autoencoder : autoencoder or None, default=None
-        Any autoencoder of this package, unfitted; it is cloned and trained on all rows. None stands for an ensemble
-        that needs no tuning and no scaling of the columns: without ``novelty`` of autoencoders that store few rows
-        each and so hardly learn outliers; with it a denoising network is among them. The user guide says more.
+        Any autoencoder of this package, unfitted; it is cloned and trained on all rows. None is an ensemble that needs
+        no tuning and no scaling of the columns. Without ``novelty`` it consists of autoencoders that store few rows
+        each and so hardly learn outliers; with it there is also a denoising network. The user guide says more.
     novelty : bool, default=False
         False: the training rows may hold outliers, and y is ignored. True: they are normal, except those that y,
         where given, labels -1, which are left out of training.
@@ -61,29 +61,30 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
         variational autoencoder the negative evidence lower bound; where ``autoencoder`` is None, the ensemble's
         error, in standard deviations above typical training rows. The others are means over the features of the
         residuals between a row and its reconstruction: "whitened" is their squared Mahalanobis norm by the residuals
-        of the training rows, which lets features count that are always reconstructed well. Where rows are hardly more
-        than features, hold some out for the threshold.
+        of the training rows, so that features count that are always reconstructed well. Where there are hardly more
+        rows than features, hold some out for the threshold.
     threshold : float or str, default="auto"
         Error above which a row is an outlier: a number, or a rule over the errors of the training rows:
-        "mean+1*std", "median+3*mad" (``mad`` is the median absolute deviation), "mean", "median", "2*median". "auto"
-        follows ``contamination``.
+        "mean+1*std", "median+3*mad", "mean", "median", "2*median". ``mad`` is the median absolute deviation. Where it
+        is 0, as with binary columns, 0.8453 times the mean absolute deviation replaces it. "auto" follows
+        ``contamination``.
     contamination : float in (0, 0.5] or "auto", default="auto"
         Share of the training rows to call outliers; sets the threshold to that quantile of their errors. "auto"
-        is the rule "mean+3*std" with ``novelty``, else "median+5*mad", which outliers in the training rows
-        cannot drag along.
+        is the rule "mean+3*std" with ``novelty``, else "median+5*mad", which outliers in the training rows hardly
+        move.
     calibration_fraction : float in (0, 1) or None, default=None
-        Share of the rows, drawn at random, that do not train: the threshold is set on their errors, and `p_values`
-        compares with them [2]_. None sets the threshold on the errors of the training rows, so that all rows train.
-        Those are smaller than new rows' errors where rows are few and the network is large: hold some out then.
+        Share of the rows, drawn at random, that are held out of training: the threshold is set on their errors, and
+        `p_values` compares with them [2]_. None trains on all rows and sets the threshold on their errors. These are
+        smaller than the errors of new rows where rows are few and the network is large: hold some out then.
     n_estimators : int, default=1
         Number of clones of ``autoencoder``, whose errors are averaged.
     max_samples : int or float in (0, 1], default=1.0
-        Rows that each clone is trained on, drawn without replacement: their number or their share. Clones of few rows
-        hardly learn outliers.
+        Rows that each clone is trained on, drawn without replacement: a number or a share. Clones of few rows hardly
+        learn outliers.
     memory : str, joblib.Memory or None, default=None
         Cache of trained autoencoders, as in `sklearn.pipeline.Pipeline`: with it, a search over ``threshold``,
-        ``contamination`` or ``error`` trains once a fold. (To search both give two grids, ``[{"threshold": [...]},
-        {"contamination": [...]}]``: only one of them can be set.)
+        ``contamination`` or ``error`` trains once for each fold. (To search the first two, give two grids,
+        ``[{"threshold": [...]}, {"contamination": [...]}]``: only one of them can be set.)
     random_state : int, RandomState instance or None, default=None
         Seed of the training and of the rows held out; None leaves the training to the autoencoder's own
         ``random_state``.
@@ -194,14 +195,14 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
         return self
 
     def set_threshold(self, threshold="auto", contamination="auto"):
-        """Set the threshold of a fitted detector anew; nothing is trained and no row is needed.
+        """Set the threshold of a fitted detector; nothing is trained and no rows are needed.
 
         Parameters
         ----------
         threshold : float or str, default="auto"
-            As the parameter of the same name, whose place it takes.
+            New value of the parameter of the same name.
         contamination : float or "auto", default="auto"
-            As the parameter of the same name, whose place it takes.
+            New value of the parameter of the same name.
 
         Returns
         -------
@@ -211,7 +212,7 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
         Raises
         ------
         ValueError
-            If they are not valid or both set the threshold; nothing has changed then.
+            If they are not valid, or both set the threshold; nothing has changed then.
         """
         check_is_fitted(self)
         earlier = {"threshold": self.threshold, "contamination": self.contamination}
@@ -250,12 +251,12 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
         return Training(self._unfitted_autoencoder(), *hold_out(X, self.calibration_fraction, self.random_state))
 
     def _train(self, training: Training, context) -> None:
-        """Train the model, or take it from the cache, whose key must tell it surely from others."""
+        """Train the model, or take it from the cache if there is a key that identifies it."""
         model, key = training.model, cache_key(training.model)
         subcontext = context.subcontext(task_name="fit-autoencoder")
         if key is None:
             if self.memory is not None:
-                logger.info("%s holds code that cannot be told apart surely: it is not cached.", self.autoencoder)
+                logger.info("%s holds code that a key cannot identify for certain: it is not cached.", self.autoencoder)
             fit_within(subcontext, self, model, training.X_train)
             return
         cached = check_memory(self.memory).cache(train, ignore=["model", "caller", "context"])

@@ -1,4 +1,4 @@
-"""How far a row is from its reconstruction, and which features make it so."""
+"""How far a row is from its reconstruction, and what each feature adds."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class ResidualMeasure(ErrorMeasure):
         return np.concatenate([self.parts(residuals) for residuals in self.residuals(X)]) / X.shape[1]
 
     def residuals(self, X: np.ndarray) -> Iterator[np.ndarray]:
-        """Yield what the reconstruction lacks, a chunk of rows at a time, float64."""
+        """Yield the residuals, a chunk of rows at a time, float64."""
         for start in range(0, len(X), CHUNK_ROWS):
             rows = X[start : start + CHUNK_ROWS]
             yield rows - self.model.reconstruct(rows).astype(np.float64)
@@ -55,7 +55,7 @@ class WhitenedError(ResidualMeasure):
         super().__init__(model, self._whiten)
         self.mean = sum(residuals.sum(0) for residuals in self.residuals(X)) / len(X)
         covariance = sum((r - self.mean).T @ (r - self.mean) for r in self.residuals(X)) / len(X)
-        ridge = RIDGE * np.trace(covariance) / len(covariance) or 1.0  # without any residual as it is
+        ridge = RIDGE * np.trace(covariance) / len(covariance) or 1.0  # where all residuals are 0
         self.precision = np.linalg.inv(covariance + ridge * np.eye(len(covariance)))
 
     def _whiten(self, residuals: np.ndarray) -> np.ndarray:

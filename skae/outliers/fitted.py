@@ -17,7 +17,7 @@ class FittedDetector(OutlierMixin, BaseEstimator):
     # set by AutoEncoderOutlierDetector
     _measure: ErrorMeasure
     _errors: np.ndarray  # those that the threshold was set on, ascending
-    _held_out: bool  # whether these are of rows that did not train
+    _held_out: bool  # whether these are of rows held out of training
     offset_: float
 
     def score_samples(self, X):
@@ -88,8 +88,8 @@ class FittedDetector(OutlierMixin, BaseEstimator):
         rows = self._check_rows(X)
         if not self._held_out:
             raise ValueError(
-                "p_values compares with rows that did not train, and there are none: set calibration_fraction=0.2, "
-                "say, and fit again."
+                "p_values compares with rows held out of training, and there are none: set calibration_fraction, for "
+                "example to 0.2, and fit again."
             )
         n_larger = len(self._errors) - np.searchsorted(self._errors, without_nan(self._measure.errors(rows)))
         return (1 + n_larger) / (1 + len(self._errors))
@@ -106,13 +106,14 @@ class FittedDetector(OutlierMixin, BaseEstimator):
         -------
         contributions : DataFrame of shape (n_samples, n_features)
             A row's sum is its error, minus its `score_samples`. Reshape a row of pixels or times to see the map or
-            curve of the error. The ensemble's error is shared out in proportion to the squared differences from the
-            nearest training rows and from the denoised row; the parts of a "whitened" error may be negative.
+            curve of the error. The ensemble's error is divided among the features in proportion to the squared
+            differences from the nearest training rows and from the denoised row. The parts of a "whitened" error may be
+            negative.
 
         Raises
         ------
         ValueError
-            If ``error="auto"`` is a variational autoencoder's bound, which does not belong to single features.
+            If ``error="auto"`` is a variational autoencoder's bound, which is not a sum over features.
 
         See Also
         --------
@@ -146,5 +147,5 @@ class FittedDetector(OutlierMixin, BaseEstimator):
 
 
 def without_nan(errors: np.ndarray) -> np.ndarray:
-    """Return errors of which those that are no number are infinite: such rows are outliers."""
+    """Return errors with infinity in place of NaN: such rows are outliers."""
     return np.where(np.isnan(errors), np.inf, errors)

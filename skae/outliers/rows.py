@@ -8,7 +8,7 @@ from sklearn.utils.validation import check_consistent_length
 from skae._compat import check_y, warn_user
 from skae.random import derived_seeds, seed_from
 
-HOLD_OUT = 1  # key of its random numbers beside the autoencoder's own
+HOLD_OUT = 1  # key of its random numbers, in addition to the autoencoder's
 
 
 def normal_rows(X: np.ndarray, y) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Autoencoders that store rows: the code of a row is the number of a stored one, which is also its reconstruction.
 
-It is what a denoising autoencoder becomes that is trained on the stored rows to the end, as the noise goes to 0
-(Alain & Bengio 2014), and takes no training: the error is the distance to the nearest stored row.
+It is the limit of a denoising autoencoder trained on the stored rows as the noise goes to 0 (Alain & Bengio 2014), and
+needs no training: the error is the distance to the nearest stored row.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ SAME = 1e-5  # squared distance, relative to the squared norms, below which a pr
 class StoredRows(nn.Module):
     """Rows to find the nearest of.
 
-    A row equal to x, but for what float32 rounds, is passed over once: it is taken for x itself, so that a row among
-    those stored has the error of one that is not.
+    A stored row equal to x, up to float32's rounding, is skipped once, as if it were x itself. So a stored row has the
+    error of one that is not stored.
     """
 
     rows: Tensor  # (M, d)
@@ -34,7 +34,7 @@ class StoredRows(nn.Module):
         self.log_reach.copy_(torch.from_numpy(values))
 
     def squared_distances(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return those from x, (B, d), to all rows, (B, M), rounded as products are, and squared norms beside them."""
+        """Return the squared distances from x, (B, d), to all rows, (B, M), from one product, and the sums of norms."""
         norms = x.square().sum(1, keepdim=True) + self.rows.square().sum(1)
         return torch.addmm(norms, x, self.rows.T, alpha=-2), norms
 

@@ -50,8 +50,8 @@ def parse_rule(rule: str) -> Callable[[np.ndarray], float]:
     match = _RULE.fullmatch(rule.replace(" ", ""))
     if match is None:
         raise ValueError(
-            f"threshold={rule!r} is not a rule. Rules are 'auto', 'mean' or 'median', alone or scaled ('2*median'), or "
-            "followed by a multiple of the errors' spread, 'std' or 'mad' (median absolute deviation): 'mean+1*std', "
+            f"threshold={rule!r} is not a rule. Rules are 'auto', 'mean' or 'median', also scaled ('2*median') or plus "
+            "a multiple of the errors' spread, 'std' or 'mad' (median absolute deviation): 'mean+1*std', "
             "'median+3*mad'."
         )
     if match["center"]:

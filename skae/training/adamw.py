@@ -1,4 +1,4 @@
-"""The optimizer, in one call a step: torch's own spends four times as long around it, and takes a second to load."""
+"""AdamW, in one call a step: torch's class takes four times as long around that call, and a second to load."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class AdamW:
     Parameters
     ----------
     learning_rates : sequence of float
-        One a member.
+        One for each member.
     weight_decays : sequence of float
-        Share of each parameter, in units of the learning rate, that a step takes off; one a member.
+        Weight decay, one for each member: a step subtracts learning rate * weight decay * parameter.
     params : sequence of Parameter
-        What to optimise; those without a gradient stay as they are.
+        What to optimise; parameters without a gradient stay as they are.
     betas : (float, float), default=(0.9, 0.999)
         Memory of the gradients' mean and square.
 
@@ -38,7 +38,7 @@ class AdamW:
         betas: tuple[float, float] = (0.9, 0.999),
     ):
         self.params = [p for p in params if p.requires_grad]
-        self._values = [p.detach() for p in self.params]  # which autograd does not watch
+        self._values = [p.detach() for p in self.params]  # the same memory, which autograd does not track
         self.betas = betas
         self.means = [torch.zeros_like(p) for p in self.params]
         self.squares = [torch.zeros_like(p) for p in self.params]
@@ -46,7 +46,7 @@ class AdamW:
         # a captured step reads the rate from the device
         self._rate: float | Tensor = torch.ones_like(self.n_steps) if self.n_steps.is_cuda else 1.0
         self._learning_rate, self._weight_decay = learning_rates[0], weight_decays[0]
-        self._moves: list[Tensor] | None = None  # of members with rates of their own
+        self._moves: list[Tensor] | None = None  # where members have different rates
         if len({*learning_rates}) > 1 or len({*weight_decays}) > 1:
             self._learning_rate, self._weight_decay = 1.0, 0.0
             self._moves = [torch.empty_like(p) for p in self.params]
@@ -55,14 +55,14 @@ class AdamW:
             self._rates = [(rates[0].view(shape), (rates[0] * rates[1]).view(shape)) for shape in shapes]
 
     def set_rate(self, rate: float) -> None:
-        """Set the share of the learning rates that the next step has."""
+        """Set the factor of the learning rates for the next step."""
         if isinstance(self._rate, Tensor):
             self._rate.fill_(rate)
         else:
             self._rate = rate
 
     def zero_grad(self) -> None:
-        """Forget the gradients."""
+        """Set the gradients to None."""
         for p in self.params:
             p.grad = None
 
@@ -101,6 +101,6 @@ class AdamW:
 
     @torch.no_grad()
     def continue_from(self, state: list[Tensor]) -> None:
-        """Go on where another optimizer of the same parameters ended."""
+        """Continue from the state of another optimizer of the same parameters."""
         for own, other in zip(self.state(), state, strict=True):
             own.copy_(other)

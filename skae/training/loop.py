@@ -1,4 +1,4 @@
-"""The one training loop, which never learns which autoencoder it trains."""
+"""The one training loop, the same for every autoencoder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from skae.training.schedule import Schedule
 from skae.training.steps import Step, make_step
 
 SHUFFLING, NOISE, VALIDATION_NOISE = range(3)
-SHARED_MATMUL_SIZE = 2**20  # multiplications; threads take longer to agree on fewer than to do them
+SHARED_MATMUL_SIZE = 2**20  # multiplications; fewer take longer to share among threads than to do
 
 
 class BestWeights(NamedTuple):
@@ -96,7 +96,7 @@ def train(
     Parameters
     ----------
     objective : Objective
-        Its network has been moved to the device of ``rows``.
+        What is trained; its network is on the device of ``rows``.
     rows : Rows
         The data.
     index : Tensor of shape (K, n)
@@ -106,15 +106,15 @@ def train(
     seeds : sequence of int
         Seeds of all random numbers of each member.
     history : History
-        Filled in; its ``optimizer_states``, where given, are continued.
+        Filled in. Its ``optimizer_states``, where given, are continued.
     validation_index : Tensor of shape (K, m) or None, default=None
-        Rows whose loss is monitored in place of the training loss; the best weights by it are restored.
+        Rows whose loss is monitored instead of the training loss; the weights with the lowest are restored.
     first_epoch : int, default=0
-        Epochs that earlier calls have run; later ones draw other random numbers.
+        Number of epochs that earlier calls have run, so that other random numbers are drawn.
     begin_epoch : callable or None, default=None
-        Follows the epochs; see `skae.interfaces.BeginEpoch`.
+        Called at the beginning of every epoch; see `skae.interfaces.BeginEpoch`.
     verbose : bool, default=False
-        Print a line an epoch.
+        Whether to print a line for each epoch.
 
     Raises
     ------
@@ -172,7 +172,7 @@ def train(
 
 
 class _Stall:
-    """The monitored loss's lowest value so far, and what follows when it has stalled."""
+    """Whether the monitored loss has stalled, and what follows."""
 
     def __init__(self, schedule: Schedule, n_members: int):
         self._schedule = schedule
@@ -180,7 +180,7 @@ class _Stall:
         self.n_reductions = 0  # of an adaptive learning rate
 
     def ends_training(self, monitored: np.ndarray) -> bool:
-        """Take an epoch's losses in, (K,)."""
+        """Add the monitored losses of an epoch, (K,); return whether training ends."""
         schedule, lowest = self._schedule, self._lowest
         improved = monitored < lowest - schedule.tol * np.where(np.isfinite(lowest), np.abs(lowest), 0)
         self._lowest = np.where(improved, monitored, lowest)
@@ -194,7 +194,7 @@ class _Stall:
 
 
 def _train_epoch(step: Step, optimizers, batches, rates, noise: RandomStreams, shape: torch.Size) -> np.ndarray:
-    """Take a step a mini-batch; return each member's mean loss, (K,)."""
+    """Take a step for each mini-batch; return each member's mean loss, (K,)."""
     n_members, n = shape
     total = torch.zeros(n_members, device=noise.device, dtype=torch.float32)
     for batch, rate in zip(batches, rates, strict=True):

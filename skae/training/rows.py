@@ -1,4 +1,4 @@
-"""The rows that training walks: resident on the device, or streamed to it where they do not fit."""
+"""The rows to train on: kept on the device, or streamed to it where they do not fit."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from skae.interfaces import Batch, RowSummary
 
 logger = logging.getLogger(__name__)
 
-# What training needs beside the rows (activations, gradients, Adam's moments) is small beside this share.
+# The rest is for what training needs in addition: activations, gradients, Adam's moments.
 SHARE_OF_FREE_MEMORY = 0.7
 
-# In the cache as float64.
+# Summarized at a time, in float64; they stay in the processor's cache.
 CHUNK_VALUES = 2**15
 
-# Relative to the mean: what is left by rounding where a column is constant.
+# Deviation of a constant column that rounding leaves, relative to the mean.
 ROUNDING = 1e-13
 
 
@@ -35,7 +35,7 @@ class Rows:
     target : ndarray of shape (n_samples, n_features) or None
         What to reconstruct; None stands for X.
     device : torch.device
-        Where batches are wanted.
+        Device of the batches.
     labels : ndarray of shape (n_samples,) or None, default=None
         Class numbers, -1 where unknown.
     """
@@ -67,7 +67,7 @@ class Rows:
     def batches(self, index: Tensor, batch_size: int) -> Iterator[Batch]:
         """Split ``index``, (K, n), into batches of at most ``batch_size`` whose sizes differ by at most one.
 
-        A batch lasts until the next: they share memory.
+        A batch is valid until the next one: they share memory.
         """
         n_batches = -(-index.shape[1] // batch_size)
         for part in index.tensor_split(n_batches, dim=1):
@@ -87,7 +87,7 @@ class Rows:
 
 
 def _shareable(array: np.ndarray, device: torch.device) -> bool:
-    """Whether a tensor can look at the array's own memory."""
+    """Whether a tensor can share the array's memory."""
     return device.type == "cpu" and array.dtype == np.float32 and array.flags.c_contiguous and array.flags.writeable
 
 

@@ -1,4 +1,4 @@
-"""How an objective is differentiated: chosen here, once a fit, and nowhere else."""
+"""How an objective is differentiated: chosen here, once for each fit, and nowhere else."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def make_step(objective: Objective, optimizers: Sequence[AdamW], device: torch.d
     """Return what updates the parameters and returns each member's loss, (K,), detached.
 
     A pure distance is differentiated by the network's fused gradients, where it has them, and its step is captured in a
-    CUDA graph on an NVIDIA GPU. All else goes through autograd, which also chooses number formats.
+    CUDA graph on an NVIDIA GPU. Everything else goes through autograd, which also supports autocast.
     """
     if objective.pure_distance is not None and not torch.is_autocast_enabled(device.type):
         gradients = objective.network.fused_gradients(objective.pure_distance, objective.loss_scale)
