@@ -17,35 +17,16 @@ from typing import Any
 
 import joblib  # noqa: F401 - its folder is looked up below
 import torch
-from sklearn.base import _fit_context as fit_context
-from sklearn.utils._optional_dependencies import check_matplotlib_support
-from sklearn.utils._param_validation import (
-    HasMethods,
-    Interval,
-    RealNotInt,
-    StrOptions,
-    validate_parameter_constraints,
-)
-from sklearn.utils.metaestimators import _safe_split as safe_split
-from sklearn.utils.validation import _check_y as check_y
+from sklearn.base import _fit_context as fit_context  # noqa: F401
+from sklearn.utils._optional_dependencies import check_matplotlib_support as check_matplotlib_support
+from sklearn.utils._param_validation import HasMethods as HasMethods
+from sklearn.utils._param_validation import Interval as Interval
+from sklearn.utils._param_validation import RealNotInt as RealNotInt
+from sklearn.utils._param_validation import StrOptions as StrOptions
+from sklearn.utils._param_validation import validate_parameter_constraints as validate_parameter_constraints
+from sklearn.utils.metaestimators import _safe_split as safe_split  # noqa: F401
+from sklearn.utils.validation import _check_y as check_y  # noqa: F401
 from torch import Tensor
-
-__all__ = [
-    "ACTIVATION_BACKWARD",
-    "HasMethods",
-    "Interval",
-    "RealNotInt",
-    "StrOptions",
-    "check_matplotlib_support",
-    "check_y",
-    "fit_context",
-    "fused_adamw",
-    "limit_to_one_thread",
-    "safe_split",
-    "validate_parameter_constraints",
-    "warn_user",
-]
-
 
 # ---- the optimizer's kernel ----------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from tempfile import TemporaryFile
 from typing import Any
 from uuid import uuid4
 
-from skae.estimators import BaseAutoEncoder
+from skae.estimators.base import NetworkEstimator
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class _FitFollower:
 
     def on_fit_task_begin(self, estimator, context):
         """Make sure that `teardown` is called after a fit that fails."""
-        if isinstance(estimator, BaseAutoEncoder):
+        if isinstance(estimator, NetworkEstimator):
             # a callback passed down is otherwise torn down after the outermost fit, and never in a worker process
             told = getattr(estimator, "_skl_callbacks_to_teardown", [])
             if self not in told:
@@ -42,7 +42,7 @@ class _FitFollower:
 
     def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
         """Add an epoch to the record of its fit, or end the record."""
-        if isinstance(estimator, BaseAutoEncoder) and context.task_name == "epoch":
+        if isinstance(estimator, NetworkEstimator) and context.task_name == "epoch":
             if context.parent not in self._records:
                 self._records[context.parent] = self._begin_record(*_root_and_place(context.parent))
             self._records[context.parent].add_epoch(context.task_id + 1, fitted_estimator)

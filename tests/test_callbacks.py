@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from test_base import EveryEpoch, quick
 from torch import nn
 
-from skae import AutoEncoderOutlierDetector
+from skae import AutoEncoderOutlierDetector, StackedAutoEncoderClassifier
 from skae.callbacks import Checkpoint, TensorBoardLogger
 from skae.model_selection import BatchedGridSearchCV
 
@@ -567,3 +567,12 @@ def test_a_checkpoint_within_another_estimator_is_refused_before_training(plane,
 def test_checkpoints_are_whole_epochs_apart(every):
     with pytest.raises(ValueError, match=f"every={every}.*1 or more"):
         Checkpoint("autoencoder.pickle", every=every)
+
+
+def test_the_classifiers_fit_is_followed_too(plane, tmp_path, logger):
+    path, y = tmp_path / "classifier.pickle", np.arange(len(plane)) % 2
+    classifier = StackedAutoEncoderClassifier(2, hidden_layer_sizes=(8,), pretrain_max_iter=1, max_iter=3)
+    classifier.set_callbacks(Checkpoint(path), logger).fit(plane, y)
+    assert np.array_equal(pickle.loads(path.read_bytes()).predict(plane), classifier.predict(plane))
+    (run,) = logged(tmp_path).values()
+    assert run["loss/training"] == from_epoch_1(classifier.loss_curve_)

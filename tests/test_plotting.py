@@ -12,7 +12,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skae import AutoEncoderOutlierDetector
+from skae import AutoEncoderOutlierDetector, StackedAutoEncoderClassifier
 from skae.plotting import (
     CodeDisplay,
     ErrorHistogramDisplay,
@@ -238,3 +238,11 @@ def test_title_of_a_signal_says_whether_the_error_is_above_the_threshold(detecto
 def test_signal_must_be_one_row(autoencoder):
     with pytest.raises(ValueError, match=r"x must be one row, but has shape \(60, 12\)"):
         SignalDisplay.from_estimator(autoencoder, X)
+
+
+def test_the_classifier_has_a_loss_curve_but_no_reconstructions(plane):
+    y = np.arange(len(plane)) % 2
+    classifier = StackedAutoEncoderClassifier(2, hidden_layer_sizes=(8,), pretrain_max_iter=1, max_iter=2).fit(plane, y)
+    assert LossCurveDisplay.from_estimator(classifier).ax_.lines
+    with pytest.raises(TypeError, match="must be an autoencoder of skae"):
+        ReconstructionDisplay.from_estimator(classifier, plane[:3], image_shape=(1, 5))

@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skae.estimators import BaseAutoEncoder
+from skae.estimators.base import NetworkEstimator
 from skae.outliers import AutoEncoderOutlierDetector
 
 
@@ -17,8 +18,8 @@ def fitted_detector(estimator) -> AutoEncoderOutlierDetector:
 
 
 def fitted_autoencoder(estimator) -> Any:
-    """Return a fitted autoencoder: the estimator itself, or the autoencoder of a detector."""
-    estimator = _fitted_autoencoder_or_detector(estimator)
+    """Return what has codes and a loss curve: the fitted estimator itself, or the autoencoder of a detector."""
+    estimator = _fitted_autoencoder_or_detector(estimator, NetworkEstimator)
     if not isinstance(estimator, AutoEncoderOutlierDetector):
         return estimator
     if not isinstance(estimator.autoencoder_, BaseAutoEncoder):
@@ -31,9 +32,10 @@ def fitted_autoencoder(estimator) -> Any:
     return estimator.autoencoder_
 
 
-def _fitted_autoencoder_or_detector(estimator) -> Any:
-    kinds = BaseAutoEncoder, AutoEncoderOutlierDetector
-    return _fitted(estimator, kinds, "an autoencoder of skae or an AutoEncoderOutlierDetector")
+def _fitted_autoencoder_or_detector(estimator, kind: type = BaseAutoEncoder) -> Any:
+    return _fitted(
+        estimator, (kind, AutoEncoderOutlierDetector), "an autoencoder of skae or an AutoEncoderOutlierDetector"
+    )
 
 
 def _fitted(estimator, kinds, description: str) -> Any:
