@@ -131,9 +131,9 @@ def test_reconstructions_of_an_ensemble_are_drawn(ensemble):
     explanation = ExplanationDisplay.from_estimator(detector, X[0])
 
     for drawn_last in (drawn(images)[-1], drawn(noisy)[-1]):
-        np.testing.assert_allclose(drawn_last, reconstructions[:5].reshape(5, 3, 4))
+        np.testing.assert_allclose(drawn_last, reconstructions[:5].reshape(5, 3, 4), rtol=1e-5, atol=1e-6)
     for x_hat in (signal.reconstruction, explanation.reconstruction):
-        np.testing.assert_allclose(x_hat, reconstructions[0])
+        np.testing.assert_allclose(x_hat, reconstructions[0], rtol=1e-5, atol=1e-6)
     assert explanation.contributions.sum() == pytest.approx(explanation.error)
 
 
