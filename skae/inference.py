@@ -19,7 +19,7 @@ N = TypeVar("N", bound=Network)
 # sizes; in blocks of one size a row alone and among others agree as closely as the processor lets them. On a CPU a
 # block of 256 rows stays in the cache.
 BLOCK_ROWS = {"cpu": 256, "cuda": 8192, "mps": 8192}
-BATCHED_ROWS = 128  # in blocks of a batch, so that a single row costs little
+FEW_ROWS, BATCHED_ROWS = 32, 128  # in the block of a call with no more rows, so that one costs little; in a batch's
 BATCHED_VALUES = 2**19  # in blocks that are computed at a time, 2 MB
 
 
@@ -71,7 +71,9 @@ def apply_in_blocks(
     take one each, and cannot share a product of small matrices.
     """
     batched = broadcasts and device.type == "cpu"
-    n, size = len(X), BATCHED_ROWS if batched else BLOCK_ROWS[device.type]
+    n, size = len(X), BLOCK_ROWS[device.type]
+    if batched:
+        size = FEW_ROWS if n <= FEW_ROWS else BATCHED_ROWS
     n_blocks = min(32, max(4, BATCHED_VALUES // (size * X.shape[1]))) if batched else 1
     in_batches = n // (n_blocks * size) * n_blocks * size  # rows
     result: np.ndarray | None = None

@@ -48,6 +48,11 @@ class Network(nn.Module):
         """Decode the code of x."""
         return self.decode(self.encode(x, random), random)
 
+    @property
+    def depends_on_mode(self) -> bool:
+        """Whether it may compute something else in training mode."""
+        return True
+
     def max_matmul_size(self, n_rows: int) -> float:
         """Return the multiplications of the largest product of a step on ``n_rows`` a member; infinity if unknown."""
         return math.inf
@@ -140,11 +145,5 @@ class Objective:
         yield losses / self.loss_scale, losses
 
 
-class EpochListener(Protocol):
-    """Who follows the epochs: scikit-learn's callbacks, through the estimator."""
-
-    def begin(self) -> None:
-        """Handle the beginning of an epoch."""
-
-    def end(self) -> bool:
-        """Handle its end; return whether training is to stop."""
+# called when an epoch begins; what it returns is called when it ends, and returns whether training is to stop
+BeginEpoch = Callable[[], Callable[[], bool]]

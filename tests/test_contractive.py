@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -60,15 +62,30 @@ def test_closed_form_is_autograds_jacobian(hidden, activation, code_activation, 
 
 
 @pytest.mark.parametrize("hidden", [(), (7,), (6, 9)])
-@pytest.mark.parametrize("code_activation", ["identity", "tanh"])
-def test_so_is_its_gradient(hidden, code_activation):
-    network, x = build(hidden, "silu", code_activation)
+@pytest.mark.parametrize("activation", ["silu", "relu"])
+@pytest.mark.parametrize("code_activation", ["identity", "tanh", "relu"])
+def test_so_is_its_gradient(hidden, activation, code_activation):
+    network, x = build(hidden, activation, code_activation)
     parameters = list(network.encoder.parameters())
     got, expected = (
         torch.autograd.grad(norm(network, x).sum(), parameters, allow_unused=True, materialize_grads=True)
         for norm in (closed_form, by_autograd)
     )
     torch.testing.assert_close(got, expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("hidden", [(7,), (6, 4)])
+@pytest.mark.parametrize("inner_grad", [True, False])
+@pytest.mark.parametrize("chunk_values", [1, 2 * 2 * 3 * 7, 2**17])  # a row at a time, unequal chunks, all at once
+def test_gradient_does_not_depend_on_the_chunks(hidden, inner_grad, chunk_values, monkeypatch):
+    monkeypatch.setattr("skae.objectives.contractive.CHUNK_VALUES", chunk_values)
+    generator = torch.Generator().manual_seed(0)
+    sizes = [8, *hidden, 3]
+    weights = [torch.randn(2, *size, generator=generator, dtype=torch.float64) for size in pairwise(sizes)]
+    derivatives = [torch.randn(2, 5, size, generator=generator, dtype=torch.float64) for size in sizes[1:]]
+    inputs = [tensor.requires_grad_() for tensor in [*weights, *(derivatives if inner_grad else derivatives[-1:])]]
+    # each row's norm in turn, so that the rows' gradients have weights of their own
+    assert torch.autograd.gradcheck(lambda *_: squared_jacobian_norm(weights, derivatives), inputs)
 
 
 # ---- stochastic --------------------------------------------------------------------------------------------

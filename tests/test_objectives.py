@@ -1,10 +1,11 @@
+import numpy as np
 import pytest
 import torch
 from descent import descend
 from torch.nn import functional as F
 
 from skae.corruptions import Masking
-from skae.interfaces import Batch, RowSummary
+from skae.interfaces import Batch, Loss, RowSummary
 from skae.networks import DenseNetwork
 from skae.objectives import LOSSES, ReconstructionObjective
 from skae.random import RandomStreams
@@ -53,3 +54,13 @@ def test_corruption_touches_the_input_and_not_the_target():
     objective = make_objective(1, Masking(1.0))
     expected = (objective.network(torch.zeros_like(x)) - x).square().mean(-1)
     torch.testing.assert_close(objective.row_losses(Batch(x, x), RandomStreams([0])), expected)
+
+
+def test_a_loss_without_a_gradient_of_its_own_trains_by_autograd():
+    log_cosh = Loss(lambda raw, x: (raw - x).cosh().log())
+    objective = ReconstructionObjective(make_objective(2).network, log_cosh)
+    assert objective.network.fused_gradients(log_cosh, 1.0) is None
+    x = torch.randn(2, 32, 4, generator=torch.Generator().manual_seed(0))
+    losses = torch.stack([descend(objective, Batch(x, x), RandomStreams([0, 1])) for _ in range(50)])
+    assert (losses[-1] < 0.9 * losses[0]).all()
+    assert log_cosh.scale(0.1) == pytest.approx(np.log(np.cosh(0.1)))

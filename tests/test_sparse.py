@@ -64,6 +64,60 @@ def test_kl_brings_each_unit_to_its_rate(digits):
     assert np.abs(free - 0.2).max() > 0.2
 
 
+@pytest.mark.parametrize("loss", ["squared_error", "binary_cross_entropy"])
+@pytest.mark.parametrize("target_rate", [0.05, 0.1, 0.2])
+def test_kl_holds_each_unit_at_its_rate(loss, target_rate, digits):
+    for seed in (0, 1):
+        held = quick(sparsity="kl", target_rate=target_rate, loss=loss, max_iter=30, random_state=seed).fit(digits)
+        np.testing.assert_allclose(held.transform(digits).mean(0), target_rate, rtol=0.1)
+
+
+def test_the_rate_is_held_in_any_unit(digits):
+    for scale in (1e-3, 255):
+        rates = quick(sparsity="kl", max_iter=30).fit(scale * digits).transform(scale * digits).mean(0)
+        np.testing.assert_allclose(rates, 0.05, rtol=0.1)
+
+
+def test_a_weight_of_ones_own_lets_the_rate_go_where_it_balances_the_loss(digits):
+    parameters = {"sparsity": "kl", "loss": "binary_cross_entropy", "max_iter": 20}
+    rates = [quick(sparsity_weight=w, **parameters).fit(digits).transform(digits).mean() for w in (0.1, 0.3, 1)]
+    assert rates[0] > rates[1] > rates[2] > 0.05
+    assert rates[1] > 1.1 * 0.05
+
+
+def run_objective(units, members, n_steps=20):
+    """Return the losses of each step, and the gradients of the last, of members whose weight is "auto"."""
+    rows, streams = RowSummary(torch.zeros(6), 1.0), RandomStreams(members)
+    network = DenseNetwork((4,), code_activation="sigmoid").build(rows, 3, streams, logits=False)
+    objective = SparseObjective(network, LOSSES["squared_error"], None, 0.1)
+    objective.loss_scale = units
+    plain = SparseObjective(network, LOSSES["squared_error"], 1.0, 0.1)  # for a unit of 1
+    x = torch.randn(1, 8, 6, generator=torch.Generator().manual_seed(0)).expand(len(members), -1, -1)
+    values = [objective.row_losses(Batch(x, x), streams) for _ in range(n_steps)]
+    parameters = list(network.encoder.parameters())
+    gradients, without = (
+        torch.autograd.grad(o.row_losses(Batch(x, x), streams).sum(), parameters) for o in (objective, plain)
+    )
+    return torch.stack(values), gradients, plain.row_losses(Batch(x, x), streams), without
+
+
+def test_multipliers_pull_and_do_not_count():
+    values, gradients, plain, without = run_objective(1.0, [0])
+    torch.testing.assert_close(values, plain.expand_as(values))
+    code_bias = -1
+    assert (gradients[code_bias] > 1.05 * without[code_bias]).all()  # the rates are above the target: down with them
+    values, *_ = run_objective(1.0, [0], n_steps=1)
+    torch.testing.assert_close(values[0], plain)
+
+
+def test_members_have_weights_and_multipliers_of_their_own():
+    together = run_objective(torch.tensor([0.5, 2.0], dtype=torch.float64), [0, 1])
+    for k, unit in enumerate((0.5, 2.0)):
+        alone = run_objective(unit, [k])
+        torch.testing.assert_close(together[0][:, [k]], alone[0])
+        torch.testing.assert_close([g[[k]] for g in together[1]], list(alone[1]))
+
+
 def test_without_weight_it_is_the_plain_autoencoder(digits):
     network = DenseNetwork((32,), code_activation="relu")
     plain = AutoEncoderTransformer(16, network=network, max_iter=3, random_state=0).fit(digits)

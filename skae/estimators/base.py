@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from math import nan
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -20,7 +20,6 @@ from torch import Tensor
 from skae._compat import fit_context, warn_user
 from skae.device import resolve_device
 from skae.estimators.batched_training import Fit, TrainingPlan, find_fitted
-from skae.estimators.callbacks import CallbackListener
 from skae.estimators.fit_key import fit_key
 from skae.estimators.fitted import FLOATS, FittedNetwork, adopt_state, fitted_state
 from skae.estimators.parameters import SharedParameters
@@ -127,8 +126,7 @@ class NetworkEstimator(CallbackSupportMixin, SharedParameters, FittedNetwork):
             if fitted is not None:
                 adopt_state(self, fitted_state(fitted))
             else:
-                listener = partial(CallbackListener, self, context, callback_data)
-                self._train(data, continued, one_pass=False, make_listener=listener)
+                self._train(data, continued, one_pass=False, callbacks=(context, callback_data))
         context.call_on_fit_task_end(estimator=self, **callback_data, reconstruction_attributes=dict)
         return self
 
@@ -219,11 +217,12 @@ class NetworkEstimator(CallbackSupportMixin, SharedParameters, FittedNetwork):
     @torch.inference_mode(False)
     @torch.enable_grad()
     def _train(
-        self, data: TrainingData, continued: bool, one_pass: bool, make_listener: Callable | None = None
+        self, data: TrainingData, continued: bool, one_pass: bool, callbacks: tuple[Any, dict] | None = None
     ) -> None:
         """Train a new network, or a copy of the fitted one, and set the fitted attributes.
 
-        ``one_pass`` is `partial_fit`, which keeps the optimizer's state for the next call.
+        ``one_pass`` is `partial_fit`, which keeps the optimizer's state for the next call. ``callbacks`` are the
+        context of the fit and the data for scikit-learn's callbacks, for which each epoch is a task.
         """
         device = resolve_device(self.device)
         if continued:
@@ -243,6 +242,18 @@ class NetworkEstimator(CallbackSupportMixin, SharedParameters, FittedNetwork):
         def fitted_attributes() -> dict:
             return self._fitted_attributes(network, seed, loss_scale, history, earlier, one_pass)
 
+        def begin_epoch() -> Callable[[], bool]:
+            assert callbacks is not None
+            context, callback_data = callbacks
+            epoch = context.subcontext(task_name="epoch")
+            epoch.call_on_fit_task_begin(estimator=self, **callback_data)
+            return partial(
+                epoch.call_on_fit_task_end,
+                estimator=self,
+                **callback_data,
+                reconstruction_attributes=fitted_attributes,
+            )
+
         training_seed = self._training_seed(seed)
         random = (
             isolated_torch_random(training_seed + n_earlier, device) if self._network_is_callable() else nullcontext()
@@ -260,7 +271,7 @@ class NetworkEstimator(CallbackSupportMixin, SharedParameters, FittedNetwork):
                     history=history,
                     validation_index=validation_index,
                     first_epoch=n_earlier,
-                    listener=None if make_listener is None else make_listener(fitted_attributes),
+                    begin_epoch=None if callbacks is None else begin_epoch,
                     verbose=bool(self.verbose),
                 )
             self.__dict__.update(fitted_attributes())

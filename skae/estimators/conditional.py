@@ -8,15 +8,14 @@ from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
-from scipy.special import softmax
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
+from torch import Tensor
 
 from skae._compat import Interval
 from skae.estimators.density import DensityScores
-from skae.estimators.labels import encode_labels, find_unknown
+from skae.estimators.labels import PartlyLabelled, encode_labels, find_unknown
 from skae.estimators.reconstruction import BaseAutoEncoder
-from skae.estimators.transaction import transaction
 from skae.interfaces import Network, Objective, RowSummary
 from skae.objectives.conditional import ConditionalNetwork, ConditionalObjective
 from skae.priors import SAMPLING, draw_codes, normal
@@ -24,7 +23,7 @@ from skae.random import derived_seeds, seed_from
 
 
 @dataclass(repr=False, eq=False)
-class ConditionalVariationalAutoEncoder(DensityScores, BaseAutoEncoder):
+class ConditionalVariationalAutoEncoder(PartlyLabelled, DensityScores, BaseAutoEncoder):
     r"""Conditional variational autoencoder: a density of the rows of each class, learnt from few known classes.
 
     A row is thought to come from its class :math:`y` and a code :math:`z`, drawn from the standard normal distribution,
@@ -137,61 +136,6 @@ class ConditionalVariationalAutoEncoder(DensityScores, BaseAutoEncoder):
         """
         return super().fit(X, y)
 
-    def partial_fit(self, X, y=None, classes=None):
-        """Train for one pass over some rows, at a constant learning rate, from where the last call ended.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Training rows.
-        y : array-like of shape (n_samples,), default=None
-            Classes, -1 where unknown.
-        classes : array-like of shape (n_classes,), default=None
-            All classes that later calls may bring; needed by the first call where its y does not hold them all.
-
-        Returns
-        -------
-        self : object
-            The fitted autoencoder.
-        """
-        with transaction(self, model="_network"):
-            if classes is not None and not self.__sklearn_is_fitted__():
-                self.classes_ = np.unique(classes)
-            return super().partial_fit(X, y)
-
-    def predict_proba(self, X):
-        """Return the classifier's probability of each class.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows.
-
-        Returns
-        -------
-        probabilities : ndarray of shape (n_samples, n_classes), float64
-            In the order of ``classes_``.
-        """
-        X = self._check_rows(X)
-        logits = self._apply(lambda network, x: cast(ConditionalNetwork, network).class_logits(x), X, np.float64)
-        return softmax(logits, axis=1)
-
-    def predict(self, X):
-        """Return the most probable class of each row.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows.
-
-        Returns
-        -------
-        y : ndarray of shape (n_samples,)
-            Classes.
-        """
-        best = self.predict_proba(X).argmax(1)
-        return self.classes_[best]
-
     def reconstruct(self, X):
         """Return ``inverse_transform(transform(X), predict(X))``, in one pass.
 
@@ -292,6 +236,9 @@ class ConditionalVariationalAutoEncoder(DensityScores, BaseAutoEncoder):
         return np.searchsorted(self.classes_, given)
 
     # ---- training ------------------------------------------------------------------------------------------
+
+    def _class_logits(self, network: Any, x: Tensor) -> Tensor:
+        return cast(ConditionalNetwork, network).class_logits(x)
 
     def _check_training_data(self, X, y, reset: bool):
         if reset and self.__sklearn_is_fitted__():

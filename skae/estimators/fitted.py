@@ -79,7 +79,9 @@ class FittedNetwork(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
 
     def _apply(self, function: Callable[[Any, Tensor], Tensor], X: np.ndarray, dtype) -> np.ndarray:
         device = device_for_scoring(self.device)
-        network = self._network.eval()  # the user may have called encoder_.train()
+        network = self._network
+        if network.depends_on_mode:
+            network.eval()  # the user may have called encoder_.train()
         if next(network.parameters()).device != device:
             network.to(device)
         return apply_network(network, function, X, device, dtype)

@@ -2,8 +2,79 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
+from scipy.special import softmax
+from torch import Tensor
+
+from skae.estimators.transaction import transaction
+
+
+class PartlyLabelled:
+    """What estimators share that tell classes apart, of which some may be unknown in training."""
+
+    classes_: np.ndarray
+
+    def _class_logits(self, network: Any, x: Tensor) -> Tensor:
+        """Return the network's logits of the classes, (K, B, n_classes)."""
+        raise NotImplementedError
+
+    def partial_fit(self: Any, X, y=None, classes=None):
+        """Train for one pass over some rows, at a constant learning rate, from where the last call ended.
+
+        There is no pre-training, no rows are held out and the callbacks are not called.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training rows.
+        y : array-like of shape (n_samples,), default=None
+            Classes, -1 where unknown.
+        classes : array-like of shape (n_classes,), default=None
+            All classes that later calls may bring; needed by the first call where its y does not hold them all.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+        """
+        with transaction(self, model="_network"):
+            if classes is not None and not self.__sklearn_is_fitted__():
+                self.classes_ = np.unique(classes)
+            return super().partial_fit(X, y)  # type: ignore[misc]
+
+    def predict_proba(self: Any, X):
+        """Return the probability of each class.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_samples, n_classes), float64
+            In the order of ``classes_``.
+        """
+        return softmax(self._apply(self._class_logits, self._check_rows(X), np.float64), axis=1)
+
+    def predict(self, X):
+        """Return the most probable class of each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,)
+            Classes.
+        """
+        best = self.predict_proba(X).argmax(1)
+        return self.classes_[best]
 
 
 def find_unknown(y: np.ndarray) -> np.ndarray:

@@ -41,9 +41,12 @@ class SparseAutoEncoder(BaseAutoEncoder):
         Penalty on the code. The default network's code has a relu with "l1" and a sigmoid with "kl"; with "kl" a
         ``network`` of yours must have a code in [0, 1].
     sparsity_weight : float or "auto", default="auto"
-        :math:`\lambda`, >= 0, in the units of ``loss``; "auto" is 0.001 with "l1" and 0.3 with "kl". "l1" also
-        shrinks the code's scale, which a larger decoder makes up for: where zeros are wanted rather than small
-        numbers, give a ``network`` of tied weights.
+        :math:`\lambda`, >= 0, in the units of ``loss``. "auto" is 0.001 with "l1". With "kl" it is the size of the
+        loss (the variance of X for "squared_error", log 2 for "binary_cross_entropy"), and a multiplier a unit, which
+        training moves, holds the unit at its target [2]_; that takes some hundreds of steps. With a number the units
+        end where the penalty balances the loss, off the target by less for a larger one. "l1" also shrinks the code's
+        scale, which a larger decoder makes up for: where zeros are wanted rather than small numbers, give a
+        ``network`` of tied weights.
     target_rate : float, default=0.05
         :math:`\rho`, in (0, 1), for "kl": the share of rows for which each unit should be active.
     {shared_parameters}
@@ -59,6 +62,7 @@ class SparseAutoEncoder(BaseAutoEncoder):
     References
     ----------
     .. [1] Ng, A., "Sparse autoencoder", CS294A lecture notes, Stanford University, 2011.
+    .. [2] Bertsekas, D. P., "Constrained optimization and Lagrange multiplier methods", Academic Press, 1982.
 
     Examples
     --------
@@ -90,12 +94,13 @@ class SparseAutoEncoder(BaseAutoEncoder):
         return DenseNetwork(self.hidden_layer_sizes, self.activation, code_activation=code_activation)
 
     def _make_objective(self, network: Network, X: np.ndarray, target: np.ndarray | None) -> Objective:
-        weight, target_rate = self.sparsity_weight, None
+        weight: float | str | None = self.sparsity_weight
+        target_rate = None
         if self.sparsity == "kl":
             _check_rates(network, X[:256])
             target_rate = self.target_rate
         if isinstance(weight, str):
-            weight = 0.001 if self.sparsity == "l1" else 0.3
+            weight = 0.001 if self.sparsity == "l1" else None
         return SparseObjective(network, LOSSES[self.loss], weight, target_rate)
 
 

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from scipy.special import softmax
 from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length
@@ -17,8 +16,7 @@ from torch import Tensor
 from skae._compat import check_y
 from skae.estimators.base import INITIAL_WEIGHTS, NetworkEstimator, TrainingData
 from skae.estimators.greedy import GreedyPretraining
-from skae.estimators.labels import encode_labels, find_unknown
-from skae.estimators.transaction import transaction
+from skae.estimators.labels import PartlyLabelled, encode_labels, find_unknown
 from skae.interfaces import Network, Objective, RowSummary
 from skae.networks import DenseNetwork
 from skae.networks.layers import BatchedLinear, BatchedPerceptron, DenseAutoEncoder
@@ -28,7 +26,7 @@ from skae.training import summarize
 
 
 @dataclass(repr=False, eq=False)
-class StackedAutoEncoderClassifier(ClassifierMixin, GreedyPretraining, NetworkEstimator):
+class StackedAutoEncoderClassifier(ClassifierMixin, PartlyLabelled, GreedyPretraining, NetworkEstimator):
     r"""Classifier whose layers are first trained, without labels, as a stacked denoising autoencoder.
 
     Each layer learns to undo noise on the output of the layers below, as in `StackedAutoEncoder`, from all rows. Then a
@@ -145,64 +143,10 @@ class StackedAutoEncoderClassifier(ClassifierMixin, GreedyPretraining, NetworkEs
         """
         return super().fit(X, y)
 
-    def partial_fit(self, X, y=None, classes=None):
-        """Train for one supervised pass over some rows, at a constant learning rate; there is no pre-training.
-
-        No rows are held out and the callbacks are not called.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Training rows.
-        y : array-like of shape (n_samples,)
-            Classes; rows labelled -1 are left out.
-        classes : array-like of shape (n_classes,), default=None
-            All classes that later calls may bring; needed by the first call where its y does not hold them all.
-
-        Returns
-        -------
-        self : object
-            The fitted classifier.
-        """
-        with transaction(self, model="_network"):
-            if classes is not None and not self.__sklearn_is_fitted__():
-                self.classes_ = np.unique(classes)
-            return super().partial_fit(X, y)
-
-    def predict_proba(self, X):
-        """Return the probability of each class.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows.
-
-        Returns
-        -------
-        probabilities : ndarray of shape (n_samples, n_classes), float64
-            In the order of ``classes_``.
-        """
-        X = self._check_rows(X)
-        logits = self._apply(lambda network, x: network(x), X, np.float64)
-        return softmax(logits, axis=1)
-
-    def predict(self, X):
-        """Return the most probable class of each row.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows.
-
-        Returns
-        -------
-        y : ndarray of shape (n_samples,)
-            Classes.
-        """
-        probabilities = self.predict_proba(X)
-        return self.classes_[probabilities.argmax(1)]
-
     # ---- training ------------------------------------------------------------------------------------------
+
+    def _class_logits(self, network: Any, x: Tensor) -> Tensor:
+        return network(x)
 
     def _check_training_data(self, X, y, reset: bool):
         if reset and self.__sklearn_is_fitted__():

@@ -44,7 +44,8 @@ class BatchedLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(K, B, fan_in) -> (K, B, fan_out)."""
-        weight, bias = self.block.split((self.block.shape[1] - 1, 1), 1)
+        block = self.block
+        weight, bias = block.split_with_sizes((block.shape[1] - 1, 1), 1)
         return _product(x, weight, bias)
 
 
@@ -159,15 +160,16 @@ class BatchedPerceptron(nn.Module):
         if self.before is not None:
             x = self.before(x)
         keep_inputs = pre_activations is not None or torch.is_grad_enabled()
-        for i, (layer, name) in enumerate(zip(self.layers, self.activations, strict=True)):
+        layers, norms = list(self.layers), list(self.norms)
+        for i, (layer, name) in enumerate(zip(layers, self.activations, strict=True)):
             x = layer(x)
-            if i < len(self.norms):
-                x = self.norms[i](x)
+            if i < len(norms):
+                x = norms[i](x)
             if pre_activations is not None:
                 pre_activations.append(x)
             activation = ACTIVATIONS[name]
             x = activation.function(x) if keep_inputs else activation.in_place(x)
-            if self.training and self.dropout and i < len(self.layers) - 1:
+            if self.training and self.dropout and i < len(layers) - 1:
                 uniform = torch.rand_like(x) if random is None else random.uniform(*x.shape[1:])
                 x = torch.where(uniform < self.dropout, 0.0, x / (1 - self.dropout))
         if self.after is not None:
@@ -221,6 +223,11 @@ class DenseAutoEncoder(Network):
     def decode(self, z: Tensor, random: RandomStreams | None = None) -> Tensor:
         """(K, B, n_components) -> (K, B, n_features)."""
         return self.decoder(z, random)
+
+    @property
+    def depends_on_mode(self) -> bool:
+        """Whether it computes something else in training mode: with dropout or normalisation."""
+        return not (self.encoder.has_jacobian_factors and self.decoder.has_jacobian_factors)
 
     def max_matmul_size(self, n_rows: int) -> float:
         """Return the multiplications of the largest product, of all members together, for a batch of each."""

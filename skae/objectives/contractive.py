@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from skae.interfaces import Batch, Loss, Network, Objective
 from skae.random import RandomStreams
+
+CHUNK_VALUES = 2**17  # of float32, in a core's own cache
 
 
 class ContractiveObjective(Objective):
@@ -47,7 +52,8 @@ def squared_jacobian_norm(weights: list[Tensor], derivatives: list[Tensor | None
     Rows share the weights and differ only in the diagonals. So the Gram matrices at both ends are computed once a
     batch, and with one hidden layer and a linear code nothing else is left: the norm is the quadratic form
     d_1 (W_1'W_1 * W_2 W_2') d_1 of each row. Otherwise matrices of each row are multiplied from the narrower
-    end, at O(width of that end * size of the weights) a row.
+    end, at O(width of that end * size of the weights) a row. The diagonal at that end scales the rows of the product,
+    so that the squares of their norms need only be weighted with its squares.
 
     Parameters
     ----------
@@ -75,14 +81,67 @@ def squared_jacobian_norm(weights: list[Tensor], derivatives: list[Tensor | None
         return (inner @ form * inner).sum(-1)
 
     rows = weights[-1].transpose(1, 2).unsqueeze(1)  # (K, 1, h, w): the right end of each row's product, transposed
-    if last is not None:
-        rows = rows * last.unsqueeze(3)
     for weight, diagonal in zip(weights[-2:0:-1], diagonals[-2:1:-1], strict=True):
         rows = _times(_scaled(rows, diagonal), weight.transpose(1, 2))
-    rows = _scaled(rows, diagonals[1])
-    if first is None and weights[0].shape[1] > weights[0].shape[2]:
-        return (_times(rows, weights[0].transpose(1, 2) @ weights[0]) * rows).sum((2, 3))
-    return _scaled(_times(rows, weights[0].transpose(1, 2)), first).square().sum((2, 3))
+    inner = diagonals[1]
+    if inner is not None and first is None and weights[0].shape[1] > weights[0].shape[2]:
+        forms = _RowForms.apply(rows, inner, weights[0].transpose(1, 2) @ weights[0])
+    else:
+        forms = _scaled(_times(_scaled(rows, inner), weights[0].transpose(1, 2)), first).square().sum(3)
+    return (forms if last is None else forms * last.square()).sum(2)
+
+
+class _RowForms(torch.autograd.Function):
+    """Squared norms r'Gr of the rows r of R_b D_b, for each row b of a batch, (K, B, h).
+
+    Takes R, (K, B, h, m) or, where the batch shares it, (K, 1, h, m), the diagonals D, (K, B, m), and the symmetric
+    G, (K, m, m). The gradient is 2 Gr, which the forward pass has: autograd would multiply by G again. A few rows of
+    the batch at a time fit into the cache.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, diagonals: Tensor, gram: Tensor) -> Tensor:
+        n_members, n_rows, width = diagonals.shape
+        size = n_rows if rows.is_cuda else max(1, CHUNK_VALUES // (n_members * rows.shape[2] * width))
+        products, forms = [], []
+        for part, diagonal in zip(_split(rows, n_rows, size), diagonals.split(size, 1), strict=True):
+            scaled = _scaled(part, diagonal)
+            products.append(_times(scaled, gram))
+            forms.append(scaled.mul_(products[-1]).sum(3))
+        ctx.size = size
+        ctx.save_for_backward(rows, diagonals, *products)
+        return torch.cat(forms, 1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
+        rows, diagonals, *products = ctx.saved_tensors
+        shared, width = rows.shape[1] == 1, diagonals.shape[2]
+        rows_grad, gram_grad = torch.zeros_like(rows), rows.new_zeros(rows.shape[0], width, width)
+        diagonals_grad = torch.empty_like(diagonals) if ctx.needs_input_grad[1] else None  # a relu's is a constant
+        buffers = [torch.empty_like(products[0], dtype=rows.dtype) for _ in range(2)]
+        for i, product in enumerate(products):
+            chunk = slice(i * ctx.size, (i + 1) * ctx.size)
+            part = rows if shared else rows[:, chunk]
+            diagonal, factor = diagonals[:, chunk].unsqueeze(2), grad[:, chunk].unsqueeze(3)
+            scaled, weighted = (buffer[:, : diagonal.shape[1]] for buffer in buffers)
+            torch.mul(part, diagonal, out=scaled)
+            torch.mul(scaled, factor, out=weighted)
+            gram_grad += scaled.flatten(1, 2).transpose(1, 2) @ weighted.flatten(1, 2)
+            torch.mul(product, 2 * factor, out=weighted)  # the gradient of ``scaled``
+            if diagonals_grad is not None:
+                torch.sum(torch.mul(weighted, part, out=scaled), 2, out=diagonals_grad[:, chunk])
+            weighted *= diagonal
+            if shared:
+                rows_grad += weighted.sum(1, keepdim=True)
+            else:
+                rows_grad[:, chunk] = weighted
+        return rows_grad, diagonals_grad, gram_grad
+
+
+def _split(rows: Tensor, n_rows: int, size: int) -> Sequence[Tensor]:
+    """Split rows as a batch of ``n_rows``, which may share them."""
+    return [rows] * -(-n_rows // size) if rows.shape[1] == 1 else rows.split(size, 1)
 
 
 def _times(a: Tensor, b: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor
 
@@ -18,26 +20,58 @@ class SparseObjective(Objective):
         The network to train; its code lies in [0, 1] where ``target_rate`` is given.
     loss : Loss
         Distance between output and target.
-    weight : float
-        Weight of the penalty.
+    weight : float or None
+        Weight of the penalty. None, with a target rate: the ``loss_scale``, and training holds each unit's rate there.
     target_rate : float in (0, 1) or None
         The penalty is the Kullback-Leibler divergence from this rate to each unit's mean over the batch; None
         penalises the absolute value of the code.
+
+    Notes
+    -----
+    Under a penalty of finite weight a rate ends where the error gains by its growth what the penalty loses, off the
+    target. A weight that makes the gap small makes batches count whose rates differ by chance, which costs error. The
+    method of multipliers [1]_ closes it at a moderate weight: to the gradient of each unit's penalty it adds a
+    constant, which it moves until the rate is the target.
+
+    References
+    ----------
+    .. [1] Bertsekas, D. P., "Constrained optimization and Lagrange multiplier methods", Academic Press, 1982.
     """
 
-    def __init__(self, network: Network, loss: Loss, weight: float, target_rate: float | None):
+    def __init__(self, network: Network, loss: Loss, weight: float | None, target_rate: float | None):
         self.network, self.loss = network, loss
         self.weight, self.target_rate = weight, target_rate
+        self._rates: Tensor | None = None  # moving means over the batches, (K, h)
+        self._multipliers: Tensor | None = None  # in units of the penalty's curvature at the target, (K, h)
 
     def row_losses(self, batch: Batch, random: RandomStreams) -> Tensor:
         """Return error and penalty of each row, (K, B)."""
         code = self.network.encode(batch.x, random)
         errors = self.loss.elementwise(self.network.decode(code, random), batch.target).mean(-1)
         if self.target_rate is None:
-            return errors + self.weight * code.abs().mean(-1)
+            return errors + cast(float, self.weight) * code.abs().mean(-1)
+        rates = code.mean(1)  # (K, h)
+        penalty = kl_divergence(self.target_rate, rates)
+        weight: float | Tensor | None = self.weight
+        if weight is None:
+            weight = self.loss_scale
+            if isinstance(weight, Tensor):
+                weight = weight.to(errors.dtype).view(-1, 1)
+            if self.network.training:
+                penalty = penalty + self._pull(rates)
         # one number a member, on each of its rows: the rate of a unit is a property of the batch
-        divergence = kl_divergence(self.target_rate, code.mean(1)).mean(-1, keepdim=True)  # (K, 1)
-        return errors + self.weight * divergence
+        return errors + weight * penalty.mean(-1, keepdim=True)
+
+    def _pull(self, rates: Tensor) -> Tensor:
+        """Move the multipliers; return what is 0 and has the gradient that they give each rate, (K, h)."""
+        target, now = cast(float, self.target_rate), rates.detach().float()
+        if self._rates is None or self._multipliers is None:
+            self._rates, self._multipliers = now, torch.zeros_like(now)
+        self._rates = self._rates.lerp(now, 0.1)
+        # Rates begin far above the target, where the penalty alone brings them down: of an excess, a quarter of the
+        # target counts at most, else what has added up until they arrive drives units to 0.
+        self._multipliers = self._multipliers + 0.03 * (self._rates - target).clamp(max=target / 4)
+        return self._multipliers / (target * (1 - target)) * (rates - rates.detach())
 
 
 def kl_divergence(target_rate: float, rate: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from sklearn.callback import CallbackSupportMixin
 
 from skae._compat import fit_context, warn_user
 from skae.estimators.batched_training import Fit, can_be_batched, train_batched
-from skae.outliers.fitting import fit_within
+from skae.outliers.training import fit_within
 from skae.random import derived_seeds, seed_from
 
 

@@ -19,13 +19,12 @@ from skae.estimators.fit_key import cache_key, fit_key
 from skae.estimators.fitted import FLOATS, adopt_state
 from skae.estimators.transaction import transaction
 from skae.outliers.bagging import BaggedAutoEncoders
-from skae.outliers.cache import train
 from skae.outliers.ensemble import ErrorEnsemble
 from skae.outliers.errors import MEASURES, make_measure
 from skae.outliers.fitted import FittedDetector, without_nan
-from skae.outliers.fitting import fit_within
 from skae.outliers.rows import hold_out, normal_rows
 from skae.outliers.threshold import threshold_rule
+from skae.outliers.training import fit_within, train
 
 logger = logging.getLogger(__name__)
 
@@ -138,7 +137,7 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
     _parameter_constraints: ClassVar[dict] = {
         "autoencoder": [BaseAutoEncoder, None],
         "novelty": ["boolean"],
-        "error": [StrOptions({*MEASURES, "whitened"})],
+        "error": [StrOptions({*MEASURES})],
         "threshold": [Interval(Real, None, None, closed="neither"), str],
         "contamination": [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="right")],
         "calibration_fraction": [Interval(Real, 0, 1, closed="neither"), None],

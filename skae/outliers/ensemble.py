@@ -18,8 +18,8 @@ from skae.device import device_for_scoring, resolve_device, to_cpu
 from skae.estimators import DenoisingAutoEncoder
 from skae.inference import apply_in_blocks
 from skae.outliers.errors import CHUNK_ROWS
-from skae.outliers.fitting import fit_within
 from skae.outliers.stored import StoredRows, StoredSamples
+from skae.outliers.training import fit_within
 from skae.random import derived_seeds, seed_from
 
 N_MEMBERS, N_STORED = 100, 16  # samples, and rows in each

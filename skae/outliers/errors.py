@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,10 @@ class ErrorMeasure:
 class ResidualMeasure(ErrorMeasure):
     """A mean over the features of a function of the residuals."""
 
+    def __init__(self, model: Any, parts: Callable[[np.ndarray], np.ndarray]):
+        super().__init__(model)
+        self.parts = parts  # from residuals to each feature's error, of the same shape
+
     def errors(self, X: np.ndarray) -> np.ndarray:
         """Return the error of each row, (n,)."""
         return np.concatenate([self.parts(residuals).mean(1) for residuals in self.residuals(X)])
@@ -43,47 +47,29 @@ class ResidualMeasure(ErrorMeasure):
             rows = X[start : start + CHUNK_ROWS]
             yield rows - self.model.reconstruct(rows).astype(np.float64)
 
-    def parts(self, residuals: np.ndarray) -> np.ndarray:
-        """Return each feature's error, the shape of the residuals."""
-        raise NotImplementedError
-
-
-class SquaredError(ResidualMeasure):
-    """Squared residuals."""
-
-    def parts(self, residuals: np.ndarray) -> np.ndarray:
-        """Return each feature's error, the shape of the residuals."""
-        return np.square(residuals)
-
-
-class AbsoluteError(ResidualMeasure):
-    """Absolute residuals."""
-
-    def parts(self, residuals: np.ndarray) -> np.ndarray:
-        """Return each feature's error, the shape of the residuals."""
-        return np.abs(residuals)
-
 
 class WhitenedError(ResidualMeasure):
     """Squared Mahalanobis norm of the residuals: by their mean and covariance on the training rows, with a ridge."""
 
-    def fit(self, X: np.ndarray) -> WhitenedError:
-        """Find the residuals' mean and inverse covariance."""
+    def __init__(self, model: Any, X: np.ndarray):
+        super().__init__(model, self._whiten)
         self.mean = sum(residuals.sum(0) for residuals in self.residuals(X)) / len(X)
         covariance = sum((r - self.mean).T @ (r - self.mean) for r in self.residuals(X)) / len(X)
         ridge = RIDGE * np.trace(covariance) / len(covariance) or 1.0  # where all residuals are 0
         self.precision = np.linalg.inv(covariance + ridge * np.eye(len(covariance)))
-        return self
 
-    def parts(self, residuals: np.ndarray) -> np.ndarray:
-        """Return each feature's error, the shape of the residuals."""
+    def _whiten(self, residuals: np.ndarray) -> np.ndarray:
         centered = residuals - self.mean
         return centered @ self.precision * centered
 
 
-MEASURES = {"auto": ErrorMeasure, "squared_error": SquaredError, "absolute_error": AbsoluteError}
+MEASURES = ("auto", "squared_error", "absolute_error", "whitened")
 
 
 def make_measure(error: str, model: Any, X_train: np.ndarray) -> ErrorMeasure:
     """Return the measure that an ``error`` parameter stands for."""
-    return WhitenedError(model).fit(X_train) if error == "whitened" else MEASURES[error](model)
+    if error == "auto":
+        return ErrorMeasure(model)
+    if error == "whitened":
+        return WhitenedError(model, X_train)
+    return ResidualMeasure(model, np.square if error == "squared_error" else np.abs)

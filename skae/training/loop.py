@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from skae._compat import limit_to_one_thread
-from skae.interfaces import EpochListener, Objective
+from skae.interfaces import BeginEpoch, Objective
 from skae.random import RandomStreams, derived_seeds
 from skae.training.adamw import AdamW
 from skae.training.rows import Rows
@@ -88,7 +88,7 @@ def train(
     history: History,
     validation_index: Tensor | None = None,
     first_epoch: int = 0,
-    listener: EpochListener | None = None,
+    begin_epoch: BeginEpoch | None = None,
     verbose: bool = False,
 ) -> None:
     """Train an objective; the outcome is in its network and in ``history``.
@@ -111,8 +111,8 @@ def train(
         Rows whose loss is monitored instead of the training loss; the weights with the lowest are restored.
     first_epoch : int, default=0
         Number of epochs that earlier calls have run, so that other random numbers are drawn.
-    listener : EpochListener or None, default=None
-        Called at the beginning and at the end of every epoch.
+    begin_epoch : callable or None, default=None
+        Called at the beginning of every epoch; see `skae.interfaces.BeginEpoch`.
     verbose : bool, default=False
         Whether to print a line for each epoch.
 
@@ -141,8 +141,7 @@ def train(
 
     try:
         for epoch in range(first_epoch, first_epoch + schedule.max_iter):
-            if listener is not None:
-                listener.begin()
+            end_epoch = None if begin_epoch is None else begin_epoch()
             losses = limit_to_one_thread(train_epoch, epoch) if is_small else train_epoch(epoch)
             held_out = None
             if validation_index is not None:
@@ -159,7 +158,7 @@ def train(
             if verbose:
                 monitor = "" if held_out is None else f", validation loss {held_out.mean():.6g}"
                 print(f"Epoch {epoch + 1}: loss {losses.mean():.6g}{monitor}")
-            if listener is not None and listener.end():
+            if end_epoch is not None and end_epoch():
                 break
             if stall.ends_training(monitored):
                 break
