@@ -29,8 +29,8 @@ class SparseObjective(Objective):
     Notes
     -----
     With a fixed weight, rates end off the target, where the gradients of penalty and error balance. A large weight
-    makes this gap small, but also penalises random differences between batches, which increases the error. The method of
-    multipliers [1]_ closes the gap with a moderate weight: it adds a constant to the gradient of each unit's penalty
+    makes this gap small, but also penalises random differences between batches, which increases the error. The method
+    of multipliers [1]_ closes the gap with a moderate weight: it adds a constant to the gradient of each unit's penalty
     and adjusts this constant until the rate is the target.
 
     References
