@@ -13,7 +13,7 @@ from skae.estimators.transaction import transaction
 
 
 class PartlyLabelled:
-    """What estimators share that tell classes apart, of which some may be unknown in training."""
+    """What the estimators with classes share, of which some may be unknown in training."""
 
     classes_: np.ndarray
 

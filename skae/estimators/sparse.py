@@ -42,11 +42,11 @@ class SparseAutoEncoder(BaseAutoEncoder):
         ``network`` of yours must have a code in [0, 1].
     sparsity_weight : float or "auto", default="auto"
         :math:`\lambda`, >= 0, in the units of ``loss``. "auto" is 0.001 with "l1". With "kl" it is the size of the
-        loss (the variance of X for "squared_error", log 2 for "binary_cross_entropy"), and a multiplier a unit, which
-        training moves, holds the unit at its target [2]_; that takes some hundreds of steps. With a number the units
-        end where the penalty balances the loss, off the target by less for a larger one. "l1" also shrinks the code's
-        scale, which a larger decoder makes up for: where zeros are wanted rather than small numbers, give a
-        ``network`` of tied weights.
+        loss (the variance of X for "squared_error", log 2 for "binary_cross_entropy"), and training also adjusts a
+        multiplier for each unit until its rate is the target [2]_, which takes some hundreds of steps. With a number,
+        the rates end where the penalty balances the loss: off the target, but closer to it the larger the number. "l1"
+        also shrinks the scale of the code, and larger weights of the decoder compensate for that. For zeros instead of
+        small numbers, give a ``network`` with tied weights.
     target_rate : float, default=0.05
         :math:`\rho`, in (0, 1), for "kl": the share of rows for which each unit should be active.
     {shared_parameters}

@@ -21,17 +21,17 @@ class SparseObjective(Objective):
     loss : Loss
         Distance between output and target.
     weight : float or None
-        Weight of the penalty. None, with a target rate: the ``loss_scale``, and training holds each unit's rate there.
+        Weight of the penalty. None, with a target rate: ``loss_scale``, and training holds each unit at the target.
     target_rate : float in (0, 1) or None
         The penalty is the Kullback-Leibler divergence from this rate to each unit's mean over the batch; None
         penalises the absolute value of the code.
 
     Notes
     -----
-    Under a penalty of finite weight a rate ends where the error gains by its growth what the penalty loses, off the
-    target. A weight that makes the gap small makes batches count whose rates differ by chance, which costs error. The
-    method of multipliers [1]_ closes it at a moderate weight: to the gradient of each unit's penalty it adds a
-    constant, which it moves until the rate is the target.
+    With a fixed weight, rates end off the target, where the gradients of penalty and error balance. A large weight
+    makes this gap small, but also penalises random differences between batches, which increases the error. The method
+    of multipliers [1]_ closes the gap with a moderate weight: it adds a constant to the gradient of each unit's penalty
+    and adjusts this constant until the rate is the target.
 
     References
     ----------
@@ -63,13 +63,13 @@ class SparseObjective(Objective):
         return errors + weight * penalty.mean(-1, keepdim=True)
 
     def _pull(self, rates: Tensor) -> Tensor:
-        """Move the multipliers; return what is 0 and has the gradient that they give each rate, (K, h)."""
+        """Move the multipliers; return a term that is 0 and adds them to the gradient of each rate, (K, h)."""
         target, now = cast(float, self.target_rate), rates.detach().float()
         if self._rates is None or self._multipliers is None:
             self._rates, self._multipliers = now, torch.zeros_like(now)
         self._rates = self._rates.lerp(now, 0.1)
-        # Rates begin far above the target, where the penalty alone brings them down: of an excess, a quarter of the
-        # target counts at most, else what has added up until they arrive drives units to 0.
+        # Rates begin far above the target, where the penalty itself brings them down. So at most a quarter of the
+        # target counts of an excess; otherwise multipliers grow so large in that time that they drive units to 0.
         self._multipliers = self._multipliers + 0.03 * (self._rates - target).clamp(max=target / 4)
         return self._multipliers / (target * (1 - target)) * (rates - rates.detach())
 

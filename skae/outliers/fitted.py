@@ -88,8 +88,8 @@ class FittedDetector(OutlierMixin, BaseEstimator):
         rows = self._check_rows(X)
         if not self._held_out:
             raise ValueError(
-                "p_values compares with rows held out of training, and there are none: set calibration_fraction, for "
-                "example to 0.2, and fit again."
+                "p_values compares with rows held out of training, and there are none: set calibration_fraction=0.2, "
+                "for example, and fit again."
             )
         n_larger = len(self._errors) - np.searchsorted(self._errors, without_nan(self._measure.errors(rows)))
         return (1 + n_larger) / (1 + len(self._errors))

@@ -1,4 +1,4 @@
-"""Training of a detector's model, within its callback task and perhaps within a cache."""
+"""Training of a detector's model, as a task for callbacks, with an optional cache."""
 
 from __future__ import annotations
 
