@@ -19,7 +19,8 @@ N = TypeVar("N", bound=Network)
 # sizes; in blocks of one size a row alone and among others agree as closely as the processor lets them. On a CPU a
 # block of 256 rows stays in the cache.
 BLOCK_ROWS = {"cpu": 256, "cuda": 8192, "mps": 8192}
-FEW_ROWS, BATCHED_ROWS = 32, 128  # in the block of a call with no more rows, so that one costs little; in a batch's
+FEW_ROWS = 32  # in the block of a call with no more rows, so that a single row costs little
+BATCHED_ROWS = 128  # in each block of a batch
 BATCHED_VALUES = 2**19  # in blocks that are computed at a time, 2 MB
 
 

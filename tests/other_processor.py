@@ -49,6 +49,8 @@ def _noisy(result: torch.Tensor) -> torch.Tensor:
 
 
 def _product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    if a.shape[-1] != b.shape[-2]:
+        raise RuntimeError(f"shapes {tuple(a.shape)} and {tuple(b.shape)} cannot be multiplied")
     # by NumPy, as torch's own products lead here, and in float64, so that the noise alone depends on a row's place
     with np.errstate(all="ignore"):
         product = np.matmul(a.detach().double().numpy(), b.detach().double().numpy())

@@ -226,7 +226,7 @@ class NetworkEstimator(CallbackSupportMixin, SharedParameters, FittedNetwork):
         """
         device = resolve_device(self.device)
         if continued:
-            self._check_still_the_same()
+            self._check_unchanged()
             seed, n_earlier, loss_scale = self._seed, self.n_iter_, self._fitted_loss_scale
             network = copy.deepcopy(self._network)
             earlier = self.loss_curve_, self.validation_loss_curve_ or [nan] * n_earlier

@@ -24,7 +24,7 @@ from skae.training import History, Rows, train
 
 logger = logging.getLogger(__name__)
 
-OF_A_MEMBER = ("random_state", "learning_rate_init", "alpha")  # in which the members of a batch may differ
+MAY_DIFFER = ("random_state", "learning_rate_init", "alpha")  # in which the members of a batch may differ
 BATCH_BYTES = {"cpu": 2**23, "cuda": 2**31, "mps": 2**31}  # of a step; on a CPU what the caches hold
 
 
@@ -76,7 +76,7 @@ def _batches(fits: Sequence[Fit]) -> Iterator[list[Fit]]:
     """Split fits into batches of one shape and number of rows, within `BATCH_BYTES`."""
 
     def shape(fit: Fit) -> tuple:
-        key = fit_key(fit.autoencoder, OF_A_MEMBER)
+        key = fit_key(fit.autoencoder, MAY_DIFFER)
         return key, resolve_device(fit.autoencoder.device).type, fit.n_rows, fit.X.shape[1]
 
     ordered = sorted((shape(fit), i) for i, fit in enumerate(fits))

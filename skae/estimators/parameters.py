@@ -173,7 +173,7 @@ class SharedParameters(BaseEstimator):
         """Return the current values of ``_fixed_by_fit``, as copies of what could be changed in place."""
         return {name: _snapshot(getattr(self, name)) for name in self._fixed_by_fit}
 
-    def _check_still_the_same(self) -> None:
+    def _check_unchanged(self) -> None:
         """Raise where the network or the loss is no longer that of the fit."""
         for name, fitted in self._fixed.items():
             if not _are_same(value := getattr(self, name), fitted):

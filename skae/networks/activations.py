@@ -45,4 +45,4 @@ def activation_backward(name: str) -> Callable[[Tensor, Tensor, Tensor], Tensor]
     derivative = ACTIVATIONS[name].derivative
     if derivative is None:
         return None
-    return ACTIVATION_BACKWARD[name] or (lambda g, x, y: g.mul_(derivative(x)))
+    return ACTIVATION_BACKWARD.get(name) or (lambda g, x, y: g.mul_(derivative(x)))

@@ -58,11 +58,11 @@ class SparseObjective(Objective):
             if isinstance(weight, Tensor):
                 weight = weight.to(errors.dtype).view(-1, 1)
             if self.network.training:
-                penalty = penalty + self._pull(rates)
+                penalty = penalty + self._multiplier_term(rates)
         # one number a member, on each of its rows: the rate of a unit is a property of the batch
         return errors + weight * penalty.mean(-1, keepdim=True)
 
-    def _pull(self, rates: Tensor) -> Tensor:
+    def _multiplier_term(self, rates: Tensor) -> Tensor:
         """Move the multipliers; return a term that is 0 and adds them to the gradient of each rate, (K, h)."""
         target, now = cast(float, self.target_rate), rates.detach().float()
         if self._rates is None or self._multipliers is None:

@@ -263,7 +263,7 @@ def log_density_bound(
         if weighted:  # log p(z) - log q(z|x), in which the constants cancel
             bound = bound + 0.5 * (draw.square() + log_variance - z.square()).sum(-1)
         bounds.append(bound)
-    stacked = torch.stack(bounds)  # (n_draws, ...)
+    all_bounds = torch.stack(bounds)  # (n_draws, ...)
     if weighted:
-        return stacked.logsumexp(0) - math.log(len(noise))
-    return stacked.mean(0) - kl_to_standard_normal(mean, log_variance)
+        return all_bounds.logsumexp(0) - math.log(len(noise))
+    return all_bounds.mean(0) - kl_to_standard_normal(mean, log_variance)
