@@ -7,7 +7,6 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from scipy.special import softmax
 from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
@@ -15,6 +14,7 @@ from sklearn.utils.validation import check_consistent_length
 from torch import Tensor
 
 from skae._compat import check_y
+from skae.device import on_cpu
 from skae.estimators.base import INITIAL_WEIGHTS, NetworkEstimator, TrainingData
 from skae.estimators.greedy import GreedyPretraining
 from skae.estimators.labels import encode_labels, find_unknown
@@ -243,7 +243,7 @@ class StackedAutoEncoderClassifier(ClassifierMixin, GreedyPretraining, NetworkEs
         """Build the encoder and, in the place of a decoder, a linear map to logits."""
         encoder: Any = self._build_from_specification(rows, self.n_components, seed).encoder
         random = RandomStreams(derived_seeds(seed, INITIAL_WEIGHTS, 1), "cpu")
-        with torch.device("cpu"):
+        with on_cpu():
             head = BatchedLinear(self.n_components, len(self.classes_), random)
         return DenseAutoEncoder(encoder, BatchedPerceptron([head], ["identity"]), n_members=1)
 
