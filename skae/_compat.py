@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
+import operator
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import joblib  # noqa: F401 - its folder is looked up below
 import torch
@@ -104,6 +108,44 @@ def limit_to_one_thread(function: Callable[..., Any], *args: Any) -> Any:
             openmp(before)
         finally:
             mkl(before_mkl)
+
+
+# ---- the calling thread's modes ------------------------------------------------------------------------------
+
+_InferenceMode = getattr(torch._C, "_InferenceMode", torch.inference_mode)
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def in_own_modes(inference: bool) -> Callable[[F], F]:
+    """Decorate a function to compute in inference mode or with gradients and without autocast, whatever the caller set.
+
+    An interrupt within torch's own context managers, which are written in Python, can leave their mode switched on.
+    """
+
+    def decorate(function: F) -> F:
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            restoring = restoring_autocast("cpu", "cuda", "mps")
+            try:
+                with _InferenceMode(inference):
+                    for kind in ("cpu", "cuda", "mps"):
+                        torch.set_autocast_enabled(kind, False)
+                    return function(*args, **kwargs)
+            finally:
+                deque(restoring, 0)
+
+        return cast(F, call)
+
+    return decorate
+
+
+def restoring_autocast(*kinds: str) -> Iterator[None]:
+    """Return what puts autocast back as it is now, once it is exhausted, which no interrupt can come into."""
+    calls: list[Callable[[], Any]] = [partial(torch.set_autocast_cache_enabled, torch.is_autocast_cache_enabled())]
+    for kind in kinds:
+        calls.append(partial(torch.set_autocast_enabled, kind, torch.is_autocast_enabled(kind)))
+        calls.append(partial(torch.set_autocast_dtype, kind, torch.get_autocast_dtype(kind)))
+    return map(operator.call, calls)
 
 
 # ---- warnings ------------------------------------------------------------------------------------------------

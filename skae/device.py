@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import torch
@@ -46,6 +47,12 @@ def device_for_scoring(device: str) -> torch.device:
         return resolve_device(device)
     except ValueError:
         return torch.device("cpu")
+
+
+def on_cpu() -> AbstractContextManager:
+    """Return a context in which tensors are made on the CPU, whatever torch's default device."""
+    # torch's own sets something that all threads share
+    return nullcontext() if torch.get_default_device().type == "cpu" else torch.device("cpu")
 
 
 def free_memory(device: torch.device) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skae._compat import limit_to_one_thread
+from skae._compat import in_own_modes, limit_to_one_thread
 from skae.interfaces import Network
 
 N = TypeVar("N", bound=Network)
@@ -57,12 +57,12 @@ def apply_network(
         if overflown.any():
             in_float64 = copy.deepcopy(network).cpu().double()
             rows = torch.from_numpy(X[overflown].astype(np.float64))
-            with torch.inference_mode():
-                result[overflown] = function(in_float64, rows.unsqueeze(0)).squeeze(0).numpy()
+            apply = in_own_modes(inference=True)(function)
+            result[overflown] = apply(in_float64, rows.unsqueeze(0)).squeeze(0).numpy()
     return result
 
 
-@torch.inference_mode()
+@in_own_modes(inference=True)
 def apply_in_blocks(
     function: Callable[[Tensor], Tensor], X: np.ndarray, device: torch.device, dtype: np.dtype, broadcasts: bool = False
 ) -> np.ndarray:
@@ -91,14 +91,13 @@ def apply_in_blocks(
                 result = np.empty((n, *out.shape[1:]), dtype)
             result[a:b] = out
 
-    with torch.autocast(device.type, enabled=False):
-        if in_batches:
-            apply(0, in_batches, n_blocks)
-        if in_batches < n:
-            if batched:  # products of a single block are not shared either: they would be rounded differently
-                limit_to_one_thread(apply, in_batches, n, 1)
-            else:
-                apply(in_batches, n, 1)
+    if in_batches:
+        apply(0, in_batches, n_blocks)
+    if in_batches < n:
+        if batched:  # products of a single block are not shared either: they would be rounded differently
+            limit_to_one_thread(apply, in_batches, n, 1)
+        else:
+            apply(in_batches, n, 1)
     assert result is not None  # X has at least one row
     return result
 

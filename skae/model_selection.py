@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, ClassVar
 
@@ -17,8 +18,8 @@ from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
 
 from skae._compat import safe_split
-from skae.estimators.batched_training import TrainedModels, same_rows
-from skae.estimators.fit_key import fit_key
+from skae.estimators.batched_training import TrainedModels
+from skae.estimators.fit_key import fit_key, survives_cloning
 
 
 class BatchedGridSearchCV(GridSearchCV):
@@ -147,10 +148,7 @@ class BatchedGridSearchCV(GridSearchCV):
             results = evaluate_candidates(splits.candidates, cv=splits, callback_ctx=task)
         task.call_on_fit_task_end(estimator=self)
         results["mean_fit_time"] += splits.seconds / n_fits
-        if splits.steps is not None:
-            results.pop("param_memory")
-            for parameters in results["params"]:
-                del parameters["memory"]
+        splits.hide_steps(results)
 
 
 class TrainedSplits:
@@ -167,32 +165,45 @@ class TrainedSplits:
     """
 
     def __init__(self, cv: Any, estimator: Any, candidates: list[dict]):
-        self._cv, self._estimator, self.candidates = cv, estimator, candidates
-        self.models = TrainedModels()
-        self.steps: FittedSteps | None = None
+        self._cv, self._estimator, self._given = cv, estimator, candidates
+        self.candidates, self.models = candidates, TrainedModels()
         self.seconds = 0.0  # that the training took
-        has_memory = any("memory" in candidate for candidate in candidates)
-        if isinstance(estimator, Pipeline) and estimator.memory is None and not has_memory:
-            self.steps = FittedSteps()
-            self.candidates = [{**candidate, "memory": self.steps} for candidate in candidates]
+        if isinstance(estimator, Pipeline):
+            steps = FittedSteps()
+            self.candidates = [
+                {**given, "memory": steps} if given.get("memory", estimator.memory) is None else given
+                for given in candidates
+            ]
 
     def split(self, X, y=None, **params) -> Iterator[tuple]:
         """Train, and give out the splits."""
         start = time.perf_counter()
         splits = list(self._cv.split(X, y, **params))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the search will warn
-            for train, _ in splits:
-                rows = safe_split(self._estimator, X, y, train)
-                for parameters in self.candidates:
-                    with suppress(Exception):  # the search will raise it
-                        self._plan(clone(self._estimator).set_params(**clone(parameters, safe=False)), *rows)
+        for train, _ in splits:
+            for parameters in self.candidates:
+                rows = safe_split(self._estimator, X, y, train)  # anew, for a step may work in place
+                with suppress(Exception):  # the search will raise it
+                    self._plan(clone(self._estimator).set_params(**clone(parameters, safe=False)), *rows)
         self.models.train()
         self.seconds = time.perf_counter() - start
         return iter(splits)
 
+    def hide_steps(self, results: dict) -> None:
+        """Put the parameters back that were given, where a memory took their place."""
+        if self.candidates is self._given:
+            return
+        results["params"] = list(self._given)
+        memories = results.pop("param_memory", None)
+        if memories is not None and any("memory" in given for given in self._given):
+            values = [given.get("memory", np.ma.masked) for given in self._given]
+            results["param_memory"] = np.ma.array(np.empty(len(values), dtype=object), mask=True)
+            for i, value in enumerate(values):
+                results["param_memory"][i] = value
+
     def _plan(self, estimator: Any, X, y) -> None:
         """Add what an estimator will train to the models."""
+        if not survives_cloning(estimator):  # so that the search's own clones would find nothing
+            return
         if isinstance(estimator, Pipeline):
             *steps, (name, last) = estimator.steps
             if not hasattr(last, "_plan_training") or estimator.transform_input is not None:
@@ -200,7 +211,9 @@ class TrainedSplits:
             earlier = Pipeline([*steps, (name, "passthrough")], memory=estimator.memory)
             X, estimator = earlier.fit_transform(X, y), last
         if hasattr(estimator, "_plan_training"):
-            plan = estimator._plan_training(X, y)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the search will warn
+                plan = estimator._plan_training(X, y)
             if plan is not None:
                 self.models.add(plan)
 
@@ -209,27 +222,25 @@ class FittedSteps:
     """Fitted steps of a search's pipelines, in the place of their ``memory``: a step is fitted once on equal rows."""
 
     def __init__(self) -> None:
-        self._known: dict[str, list[tuple]] = {}
+        self._known: dict[tuple[str, str], tuple] = {}
 
-    def cache(self, fit_transform: Callable, **settings: Any) -> Callable:
+    def cache(self, fit_transform: Callable, ignore: Sequence[str] = ()) -> Callable:
         """Return a function that calls a pipeline's own, or finds what it has returned before."""
 
         def find(transformer, X, y=None, **settings):
-            known = self._known.setdefault(f"{fit_key(transformer)} {joblib.hash(settings)}", [])
-            for _, its_X, its_y, outcome in known:
-                if _are_equal(its_X, X) and _are_equal(its_y, y):
-                    return outcome
-            outcome = fit_transform(transformer, X, y, **settings)
-            known.append((transformer, X, y, outcome))  # the transformer holds what the key identifies
-            return outcome
+            # the message is printed, nothing more
+            given = {name: value for name, value in settings.items() if name not in (*ignore, "message")}
+            try:
+                key = fit_key(transformer), joblib.hash((X, y, given))
+            except Exception:  # rows of any kind, which a search must fit all the same
+                return fit_transform(transformer, X, y, **settings)
+            if key not in self._known:
+                # the transformer holds what the key identifies
+                self._known[key] = transformer, *fit_transform(transformer, X, y, **settings)
+            _, transformed, fitted = self._known[key]
+            return copy.deepcopy(transformed), fitted  # the next step may work in place
 
         return find
 
     def __sklearn_clone__(self) -> FittedSteps:
         return self
-
-
-def _are_equal(a: Any, b: Any) -> bool:
-    if a is b or type(a) is not type(b):
-        return a is b
-    return same_rows(a, b) if isinstance(a, np.ndarray) else joblib.hash(a) == joblib.hash(b)

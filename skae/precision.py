@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 
 import torch
+
+from skae._compat import restoring_autocast
 
 logger = logging.getLogger(__name__)
 
@@ -23,17 +26,18 @@ def training_precision(device: torch.device, precision: str) -> Iterator[None]:
     if precision != "float32" and not _has(device, precision):
         _say_once(f"precision={precision!r} is not supported on {device}: training computes in float32.")
         precision = "float32"
-    # the cache would hold the weights of earlier steps
-    with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16", cache_enabled=False):
-        if precision != "tf32":
-            yield
-            return
-        products = torch.backends.cuda.matmul  # convolutions and recurrent layers use it anyway
-        earlier = products.fp32_precision
-        try:
+    products = torch.backends.cuda.matmul  # convolutions and recurrent layers use tf32 anyway
+    earlier, restoring = products.fp32_precision, restoring_autocast(device.type)
+    try:
+        torch.set_autocast_dtype(device.type, torch.bfloat16)
+        torch.set_autocast_cache_enabled(False)  # it would keep weights as they were before a step
+        torch.set_autocast_enabled(device.type, precision == "bfloat16")
+        if precision == "tf32":
             products.fp32_precision = "tf32"
-            yield
-        finally:
+        yield
+    finally:
+        deque(restoring, 0)
+        if precision == "tf32":
             products.fp32_precision = earlier
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from skae._compat import Interval, validate_parameter_constraints
+from skae.device import on_cpu
 from skae.random import RandomStreams, derived_seeds, seed_from
 
 Prior = Callable[[int, int, torch.Generator], Tensor]
@@ -109,5 +110,5 @@ def draw_codes(prior: Prior, n_samples: int, n_components: int, random_state) ->
     constraints = {"n_samples": [Interval(Integral, 1, None, closed="left")]}
     validate_parameter_constraints(constraints, {"n_samples": n_samples}, caller_name="sample")
     random = RandomStreams(derived_seeds(seed_from(random_state), SAMPLING), "cpu")
-    with torch.inference_mode(False), torch.device("cpu"):
+    with torch.inference_mode(False), on_cpu():
         return draw(prior, n_samples, n_components, random)[0].numpy()

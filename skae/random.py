@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
+
+T = TypeVar("T")
 
 _torch_random = threading.RLock()
 
@@ -82,16 +85,22 @@ def derived_seeds(seed: int, *key: int, n_members: int = 1) -> list[int]:
     return [int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1)) for sequence in sequences]
 
 
-@contextmanager
-def isolated_torch_random(seed: int, device: torch.device | str = "cpu") -> Iterator[None]:
-    """Seed torch's own generators for code of the user's that can use no other, and put them back.
+def with_torch_seed(seed: int, device: torch.device | str, function: Callable[[], T]) -> T:
+    """Call a function of code of the user's, which can use torch's own generators only: they are seeded and put back.
 
     They belong to the process: threads that need them wait for each other.
     """
     device = torch.device(device)
-    with _torch_random, torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.default_generator.manual_seed(seed)
-        if device.type == "cuda":
-            with torch.cuda.device(device):
-                torch.cuda.manual_seed(seed)
-        yield
+    generators = [torch.default_generator]
+    if device.type == "cuda":
+        torch.cuda.init()
+        generators.append(torch.cuda.default_generators[device.index or 0])
+    with _torch_random:
+        # a single call, into which no interrupt can come
+        restoring = map(torch.Generator.set_state, generators, [generator.get_state() for generator in generators])
+        try:
+            for generator in generators:
+                generator.manual_seed(seed)
+            return function()
+        finally:
+            deque(restoring, 0)

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skae.random import RandomStreams, derived_seeds, isolated_torch_random, seed_from
+from skae.random import RandomStreams, derived_seeds, seed_from, with_torch_seed
 
 SEEDS = st.lists(st.integers(0, 2**63 - 1), min_size=1, max_size=4)
 DRAWS = [lambda r: r.uniform(3, 2), lambda r: r.normal(4), lambda r: r.integers(7, 5), lambda r: r.permutation(6)]
@@ -40,11 +40,8 @@ def test_seed_from_each_kind_of_random_state():
     assert seed_from(None) != seed_from(None)
 
 
-def test_isolated_torch_random_seeds_and_puts_back():
+def test_torchs_generator_is_seeded_and_put_back():
     before = torch.get_rng_state()
-    drawn = []
-    for _ in range(2):
-        with isolated_torch_random(3):
-            drawn.append(torch.rand(4))
+    drawn = [with_torch_seed(3, "cpu", lambda: torch.rand(4)) for _ in range(2)]
     assert drawn[0].equal(drawn[1])
     assert torch.get_rng_state().equal(before)

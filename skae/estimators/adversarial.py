@@ -13,6 +13,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 
 from skae._compat import Interval, StrOptions
+from skae.device import on_cpu
 from skae.estimators.base import INITIAL_WEIGHTS
 from skae.estimators.reconstruction import BaseAutoEncoder
 from skae.interfaces import Network, Objective, RowSummary
@@ -115,7 +116,7 @@ class AdversarialAutoEncoder(BaseAutoEncoder):
 
     def _build_network(self, rows: RowSummary, seed: int) -> Network:
         random = RandomStreams(derived_seeds(seed, INITIAL_WEIGHTS, 1), "cpu")
-        with torch.device("cpu"):
+        with on_cpu():
             codes = RowSummary(torch.zeros(self.n_components, dtype=torch.float64), 1.0)
             discriminator = DenseNetwork(self.discriminator_layer_sizes).build(codes, 1, random, logits=True).encoder
         return AdversarialNetwork(self._build_from_specification(rows, self.n_components, seed), discriminator)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from math import nan
@@ -17,8 +16,8 @@ from sklearn.callback import CallbackSupportMixin
 from sklearn.utils.validation import validate_data
 from torch import Tensor
 
-from skae._compat import fit_context, warn_user
-from skae.device import resolve_device
+from skae._compat import fit_context, in_own_modes, warn_user
+from skae.device import on_cpu, resolve_device
 from skae.estimators.batched_training import Fit, TrainingPlan, find_fitted
 from skae.estimators.fit_key import fit_key
 from skae.estimators.fitted import FLOATS, FittedNetwork, adopt_state, fitted_state
@@ -28,7 +27,7 @@ from skae.inference import too_large_message
 from skae.interfaces import Network, Objective, RowSummary
 from skae.networks import DenseNetwork, build_from_callable
 from skae.precision import training_precision
-from skae.random import RandomStreams, derived_seeds, isolated_torch_random, seed_from
+from skae.random import RandomStreams, derived_seeds, seed_from, with_torch_seed
 from skae.training import History, Rows, summarize, train
 
 INITIAL_WEIGHTS, SPLIT, TRAINING = range(3)
@@ -127,7 +126,7 @@ class NetworkEstimator(CallbackSupportMixin, SharedParameters, FittedNetwork):
                 adopt_state(self, fitted_state(fitted))
             else:
                 self._train(data, continued, one_pass=False, callbacks=(context, callback_data))
-        context.call_on_fit_task_end(estimator=self, **callback_data, reconstruction_attributes=dict)
+            context.call_on_fit_task_end(estimator=self, **callback_data, reconstruction_attributes=dict)
         return self
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -191,7 +190,7 @@ class NetworkEstimator(CallbackSupportMixin, SharedParameters, FittedNetwork):
         """Build the network that ``network`` specifies, on the CPU whatever torch's default device."""
         seeds = derived_seeds(seed, INITIAL_WEIGHTS)
         logits = self.loss == "binary_cross_entropy"
-        with torch.device("cpu"), torch.autocast("cpu", enabled=False):
+        with on_cpu():
             if self._network_is_callable():
                 return build_from_callable(self.network, rows.n_features, n_components, seeds[0], logits)
             if isinstance(self.network, type):
@@ -214,8 +213,7 @@ class NetworkEstimator(CallbackSupportMixin, SharedParameters, FittedNetwork):
         shuffled = rows.gather(1, RandomStreams(derived_seeds(seed, SPLIT), rows.device).permutation(n))
         return shuffled[:, int(share) :], shuffled[:, : int(share)]
 
-    @torch.inference_mode(False)
-    @torch.enable_grad()
+    @in_own_modes(inference=False)
     def _train(
         self, data: TrainingData, continued: bool, one_pass: bool, callbacks: tuple[Any, dict] | None = None
     ) -> None:
@@ -255,11 +253,9 @@ class NetworkEstimator(CallbackSupportMixin, SharedParameters, FittedNetwork):
             )
 
         training_seed = self._training_seed(seed)
-        random = (
-            isolated_torch_random(training_seed + n_earlier, device) if self._network_is_callable() else nullcontext()
-        )
-        try:
-            with random, training_precision(device, self.precision):
+
+        def train_network() -> None:
+            with training_precision(device, self.precision):
                 if not (continued or one_pass):
                     self._pretrain(network, data.X, validation_index, seed)
                 train(
@@ -274,15 +270,20 @@ class NetworkEstimator(CallbackSupportMixin, SharedParameters, FittedNetwork):
                     begin_epoch=None if callbacks is None else begin_epoch,
                     verbose=bool(self.verbose),
                 )
+
+        try:
+            if self._network_is_callable():
+                with_torch_seed(training_seed + n_earlier, device, train_network)
+            else:
+                train_network()
             self.__dict__.update(fitted_attributes())
-        except BaseException as error:
-            name = type(self).__name__
-            if not isinstance(error, KeyboardInterrupt | FloatingPointError) or history.best is None:
-                error.add_note(f"The {name} is left as it was before this call.")
-                raise
-            history.best.restore(network)
-            self.__dict__.update(fitted_attributes())
-            error.add_note(f"The {name} is fitted: it has the weights of epoch {self.best_epoch_}, its best.")
+        except (KeyboardInterrupt, FloatingPointError) as error:
+            if history.best is not None:
+                history.best.restore(network.eval())
+                self.__dict__.update(fitted_attributes())
+                error.add_note(
+                    f"The {type(self).__name__} is fitted: it has the weights of epoch {self.best_epoch_}, its best."
+                )
             raise
 
     def _fitted_attributes(

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from skae._compat import in_own_modes
 from skae.device import resolve_device
 from skae.estimators.fit_key import fit_key
 from skae.networks import DenseNetwork, stack_networks, unstack_networks
@@ -97,8 +98,7 @@ def _bytes_of_a_step(autoencoder: Any, n_rows: int, n_features: int) -> int:
     return int(4 * (4 * n_weights + 4 * batch_size * sum(widths)))
 
 
-@torch.inference_mode(False)
-@torch.enable_grad()
+@in_own_modes(inference=False)
 def _train_batch(fits: Sequence[Fit]) -> None:
     autoencoders = [fit.autoencoder for fit in fits]
     first = autoencoders[0]

@@ -11,7 +11,7 @@ from typing import Any
 
 import joblib
 import numpy as np
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 
 NOT_IN_KEY = ("device", "verbose")  # they change how a model is trained, not which
 PLAIN = (type(None), bool, int, float, complex, str, bytes)
@@ -29,9 +29,15 @@ def fit_key(estimator: BaseEstimator, leave_out: Sequence[str] = ()) -> str:
     estimator : estimator
         The estimator to be fitted.
     leave_out : sequence of str, default=()
-        Names of parameters to ignore, in addition to ``device`` and ``verbose``.
+        Names of the estimator's own parameters to ignore, in addition to ``device`` and ``verbose``.
     """
-    return joblib.hash(_Key({*NOT_IN_KEY, *leave_out}, by_identity=True).describe(estimator))
+    return joblib.hash(_Key(by_identity=True).describe(estimator, leave_out))
+
+
+def survives_cloning(estimator: BaseEstimator) -> bool:
+    """Whether clones of an estimator have its `fit_key`: those of one that holds a callable object do not."""
+    key = fit_key(estimator, ["memory"])  # which is not looked up
+    return fit_key(clone(estimator), ["memory"]) == key
 
 
 def cache_key(estimator: BaseEstimator) -> str | None:
@@ -40,7 +46,7 @@ def cache_key(estimator: BaseEstimator) -> str | None:
     Functions are described by their code and everything it refers to: plain data, other such functions, and names from
     packages with a version. With anything else it is not certain.
     """
-    key = _Key(set(NOT_IN_KEY), by_identity=False)
+    key = _Key(by_identity=False)
     described = key.describe(estimator)
     return joblib.hash(described) if key.is_sure else None
 
@@ -48,12 +54,12 @@ def cache_key(estimator: BaseEstimator) -> str | None:
 class _Key:
     """A description of values by plain data."""
 
-    def __init__(self, leave_out: set[str], by_identity: bool):
-        self._leave_out, self._by_identity = leave_out, by_identity
+    def __init__(self, by_identity: bool):
+        self._by_identity = by_identity
         self._seen: dict[int, int] = {}  # functions may refer to themselves
         self.is_sure = True
 
-    def describe(self, value: Any) -> Any:
+    def describe(self, value: Any, leave_out: Sequence[str] = ()) -> Any:
         """Return plain data that is equal for equal values; set ``is_sure`` to False where that is not certain."""
         if isinstance(value, PLAIN):
             return type(value).__name__, value
@@ -67,7 +73,10 @@ class _Key:
             return "RandomState", value.get_state()
         if isinstance(value, BaseEstimator):
             parameters = value.get_params(deep=False)
-            described = {k: self.describe(v) for k, v in parameters.items() if k not in self._leave_out}
+            # what others call a device or verbose may change their fits
+            is_own = any(kind.__module__.startswith("skae.") for kind in type(value).__mro__)
+            left_out = {*leave_out, *(NOT_IN_KEY if is_own else ())}
+            described = {k: self.describe(v) for k, v in parameters.items() if k not in left_out}
             return self.describe(type(value)), described
         if self._by_identity:
             return "object", id(value)

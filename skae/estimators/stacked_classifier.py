@@ -7,13 +7,13 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length
 from torch import Tensor
 
 from skae._compat import check_y
+from skae.device import on_cpu
 from skae.estimators.base import INITIAL_WEIGHTS, NetworkEstimator, TrainingData
 from skae.estimators.greedy import GreedyPretraining
 from skae.estimators.labels import PartlyLabelled, encode_labels, find_unknown
@@ -188,7 +188,7 @@ class StackedAutoEncoderClassifier(ClassifierMixin, PartlyLabelled, GreedyPretra
         """Build the encoder and, in the place of a decoder, a linear map to logits."""
         encoder: Any = self._build_from_specification(rows, self.n_components, seed).encoder
         random = RandomStreams(derived_seeds(seed, INITIAL_WEIGHTS, 1), "cpu")
-        with torch.device("cpu"):
+        with on_cpu():
             head = BatchedLinear(self.n_components, len(self.classes_), random)
         return DenseAutoEncoder(encoder, BatchedPerceptron([head], ["identity"]), n_members=1)
 

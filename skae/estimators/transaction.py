@@ -12,15 +12,20 @@ def transaction(estimator: Any, model: str) -> Iterator[None]:
     """Take back all that was set on an estimator within the block if the block raises, whatever it raises.
 
     A new value of the attribute ``model``, set together with all that belongs to it by one ``__dict__.update``, commits
-    them: from then on nothing is taken back. Scikit-learn's callbacks keep their own attributes in order.
+    them: from then on nothing is taken back. Scikit-learn's callbacks keep their own attributes in order. A note on the
+    exception says which it is.
     """
     before = dict(vars(estimator))
     try:
         yield
-    except BaseException:
-        now = vars(estimator)
+    except BaseException as error:
+        name, now = type(estimator).__name__, vars(estimator)
+        note = f"The {name} is fitted"
         if now.get(model) is before.get(model):
             callbacks = {name: value for name, value in now.items() if "callback" in name}
             # one assignment, so that a second interrupt comes before or after it
             estimator.__dict__ = {name: v for name, v in before.items() if "callback" not in name} | callbacks
+            note = f"The {name} is left as it was before this call"
+        if not any(said.startswith(note) for said in getattr(error, "__notes__", [])):
+            error.add_note(note + ".")
         raise

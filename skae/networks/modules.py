@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from skae.interfaces import Network
-from skae.random import RandomStreams, isolated_torch_random
+from skae.random import RandomStreams, with_torch_seed
 
 
 class ModuleNetwork(Network):
@@ -56,7 +56,8 @@ def build_from_callable(
         If it is not a pair of torch modules, if the code or the reconstruction has the wrong shape, or if the
         loss takes the output as ``logits`` and the decoder ends in a sigmoid.
     """
-    with isolated_torch_random(seed):  # lazy modules draw their weights at the first batch
+
+    def build() -> tuple[nn.Module, nn.Module, Tensor, Tensor]:
         built = network(n_features, n_components)
         if not (isinstance(built, tuple) and len(built) == 2 and all(isinstance(m, nn.Module) for m in built)):
             raise ValueError(
@@ -73,6 +74,10 @@ def build_from_callable(
             raise ValueError(
                 f"network returned modules that do not take a batch of shape (2, {n_features}): {error}"
             ) from error
+        return encoder, decoder, z, x_hat
+
+    # lazy modules draw their weights at the first batch
+    encoder, decoder, z, x_hat = with_torch_seed(seed, "cpu", build)
     if not any(p.requires_grad for p in (*encoder.parameters(), *decoder.parameters())):
         raise ValueError("network returned modules with nothing to train: no parameter requires a gradient.")
     for name, got, width in (("encoder", z, n_components), ("decoder", x_hat, n_features)):

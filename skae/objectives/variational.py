@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from skae.device import on_cpu
 from skae.interfaces import Batch, Network, Objective
 from skae.objectives.losses import LOSSES
 from skae.random import RandomStreams, derived_seeds
@@ -201,7 +202,7 @@ def normal_draws(n_draws: int, n_components: int, seed: int) -> Tensor:
     ----------
     .. [1] Buchholz, A., Wenzel, F. and Mandt, S., "Quasi-Monte Carlo variational inference", ICML 2018.
     """
-    with torch.device("cpu"):
+    with on_cpu():
         sobol = torch.quasirandom.SobolEngine(n_components, scramble=True, seed=derived_seeds(seed, SCORING)[0])
     uniform = sobol.draw(n_draws, dtype=torch.float64)
     return torch.special.ndtri(uniform.clamp(1e-9, 1 - 1e-9)).float()

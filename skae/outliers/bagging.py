@@ -66,7 +66,7 @@ class BaggedAutoEncoders(CallbackSupportMixin, BaseEstimator):
             for autoencoder, _, rows in fits:
                 if not autoencoder.__sklearn_is_fitted__():
                     fit_within(context.subcontext(task_name="fit-member"), self, autoencoder, X[rows])
-        except KeyboardInterrupt as error:
+        except (KeyboardInterrupt, FloatingPointError) as error:
             n_fitted = len(self.autoencoders_)
             error.add_note(f"Of {self.n_estimators} members {n_fitted} are fitted, the others left out.")
             raise

@@ -169,7 +169,8 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
             If a parameter or X is not valid, or if no row is left to train on.
         FloatingPointError
             If training diverges. Like a KeyboardInterrupt, it leaves a detector over the best weights so far, or
-            the earlier state if no epoch was finished.
+            the earlier state if no epoch was finished. Any other exception leaves the earlier state. A note on the
+            exception says which.
         """
         threshold_rule(self.threshold, self.contamination, self.novelty)  # raises before any training
         with transaction(self, model="autoencoder_"):
@@ -183,15 +184,12 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
             try:
                 if not training.model.__sklearn_is_fitted__():
                     self._train(training, context)
-            except KeyboardInterrupt as error:
-                if not training.model.__sklearn_is_fitted__():
-                    error.add_note(f"The {type(self).__name__} is left as it was before this call.")
-                raise
-            finally:
-                # fitted to the end, or with the best weights before an interruption
-                if training.model.__sklearn_is_fitted__():
+            except (KeyboardInterrupt, FloatingPointError):
+                if training.model.__sklearn_is_fitted__():  # with the best weights so far
                     self.__dict__.update(self._fitted_attributes(training))
-        context.call_on_fit_task_end(estimator=self, **callback_data, reconstruction_attributes=dict)
+                raise
+            self.__dict__.update(self._fitted_attributes(training))
+            context.call_on_fit_task_end(estimator=self, **callback_data, reconstruction_attributes=dict)
         return self
 
     def set_threshold(self, threshold="auto", contamination="auto"):
@@ -215,14 +213,10 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
             If they are not valid, or both set the threshold; nothing has changed then.
         """
         check_is_fitted(self)
-        earlier = {"threshold": self.threshold, "contamination": self.contamination}
-        self.set_params(threshold=threshold, contamination=contamination)
-        try:
+        with transaction(self, model="threshold_"):
+            self.set_params(threshold=threshold, contamination=contamination)
             self._validate_params()
             self.__dict__.update(self._threshold_attributes(self._errors))
-        except ValueError:
-            self.set_params(**earlier)
-            raise
         return self
 
     def fit_predict(self, X, y=None):

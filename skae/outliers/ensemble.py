@@ -116,8 +116,9 @@ class ErrorEnsemble(CallbackSupportMixin, BaseEstimator):
         finally:  # after an interruption the network has its best weights so far, if any
             if self.denoiser_ is None or self.denoiser_.__sklearn_is_fitted__():
                 views = self._views(self._stored.rows.cpu().numpy())
-                self._typical, self._spread = views.mean(0), np.maximum(views.std(0), SMALLEST_SPREAD)
-                self.n_features_in_ = X.shape[1]
+                spread = np.maximum(views.std(0), SMALLEST_SPREAD)
+                # in one assignment, which no interrupt can come into
+                self.__dict__.update(_typical=views.mean(0), _spread=spread, n_features_in_=X.shape[1])
         context.call_on_fit_task_end(estimator=self, X=X)
         return self
 
