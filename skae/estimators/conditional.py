@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from scipy.special import softmax
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
+from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from skae._compat import Interval
 from skae.estimators.density import DensityScores
-from skae.estimators.labels import encode_labels, find_unknown
+from skae.estimators.labels import encode_labels, read_labels
 from skae.estimators.reconstruction import BaseAutoEncoder
 from skae.estimators.transaction import transaction
 from skae.interfaces import Network, Objective, RowSummary
@@ -73,8 +73,8 @@ class ConditionalVariationalAutoEncoder(DensityScores, BaseAutoEncoder):
 
     Notes
     -----
-    Unknown is -1: the number, in an array of objects too; "-1" where y has a string type. Mind unsigned labels: in
-    ``np.where(known, y, -1)`` -1 becomes the largest number of their type. Such labels, NaN and None raise an error.
+    Unknown is -1: the number, or the string "-1" among strings. Mind unsigned labels: in ``np.where(known, y, -1)``
+    -1 becomes the largest number of their type. Such labels, NaN and None raise an error.
     Without any known class, or without y, there is one class, 0, and what is left is the plain variational
     autoencoder.
 
@@ -298,9 +298,7 @@ class ConditionalVariationalAutoEncoder(DensityScores, BaseAutoEncoder):
         return super()._check_training_data(X, y, reset)
 
     def _training_labels(self, X: np.ndarray, y) -> np.ndarray:
-        y = np.full(len(X), -1) if y is None else column_or_1d(y, warn=True)
-        check_consistent_length(X, y)
-        unknown = find_unknown(y)
+        y, unknown = read_labels(X, np.full(len(X), -1) if y is None else y)
         known = y[~unknown]
         if len(known):
             check_classification_targets(known)

@@ -11,13 +11,11 @@ import torch
 from scipy.special import softmax
 from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_consistent_length
 from torch import Tensor
 
-from skae._compat import check_y
 from skae.estimators.base import INITIAL_WEIGHTS, NetworkEstimator, TrainingData
 from skae.estimators.greedy import GreedyPretraining
-from skae.estimators.labels import encode_labels, find_unknown
+from skae.estimators.labels import encode_labels, read_labels
 from skae.estimators.transaction import transaction
 from skae.interfaces import Network, Objective, RowSummary
 from skae.networks import DenseNetwork
@@ -83,7 +81,7 @@ class StackedAutoEncoderClassifier(ClassifierMixin, GreedyPretraining, NetworkEs
     ``loss`` is that of pre-training; `transform` gives the code as fine-tuned to classify, which has no
     decoder any more, and `score` is the accuracy.
 
-    -1 marks unknown classes: the number, in an array of objects too; the string "-1" where y has a string type. Mind
+    -1 marks unknown classes: the number, or the string "-1" among strings. Mind
     unsigned labels: in ``np.where(known, y, -1)`` -1 becomes the largest number of their type. Such labels, NaN and
     None raise an error. Where y holds -1 and 1 and nothing else, these are two classes. ``early_stopping`` holds out
     labelled rows, which take no part in pre-training. ``network`` must be a `skae.networks.DenseNetwork` or None.
@@ -211,9 +209,7 @@ class StackedAutoEncoderClassifier(ClassifierMixin, GreedyPretraining, NetworkEs
     def _training_labels(self, X: np.ndarray, y) -> np.ndarray:
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
-        unknown = find_unknown(np.asarray(y).ravel())
-        y = check_y(y)
-        check_consistent_length(X, y)
+        y, unknown = read_labels(X, y)
         if "classes_" not in vars(self):
             known = y if set(y.tolist()) == {-1, 1} else y[~unknown]
             if len(known):

@@ -21,7 +21,7 @@ from skae.estimators.transaction import transaction
 from skae.outliers.bagging import BaggedAutoEncoders
 from skae.outliers.cache import train
 from skae.outliers.ensemble import ErrorEnsemble
-from skae.outliers.errors import MEASURES, make_measure
+from skae.outliers.errors import MEASURES, ErrorMeasure, make_measure
 from skae.outliers.fitted import FittedDetector, without_nan
 from skae.outliers.fitting import fit_within
 from skae.outliers.rows import hold_out, normal_rows
@@ -219,7 +219,7 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
         self.set_params(threshold=threshold, contamination=contamination)
         try:
             self._validate_params()
-            self.__dict__.update(self._threshold_attributes(self._errors))
+            self.__dict__.update(self._threshold_attributes(self._errors, self._measure))
         except ValueError:
             self.set_params(**earlier)
             raise
@@ -271,11 +271,11 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
             "_measure": measure,
             "_errors": errors,
             "_held_out": training.X_held_out is not None,
-            **self._threshold_attributes(errors),
+            **self._threshold_attributes(errors, measure),
         }
 
-    def _threshold_attributes(self, errors: np.ndarray) -> dict:
-        threshold = threshold_rule(self.threshold, self.contamination, self.novelty)(errors)
+    def _threshold_attributes(self, errors: np.ndarray, measure: ErrorMeasure) -> dict:
+        threshold = threshold_rule(self.threshold, self.contamination, self.novelty)(errors, measure.resolution)
         return {"threshold_": threshold, "offset_": -threshold}
 
     def _plan_training(self, X, y) -> TrainingPlan | None:

@@ -7,15 +7,41 @@ from typing import Any
 
 import numpy as np
 
+SAME = 1e-4  # of an error: another one that is as near is the same
+ROUNDED = 1e-6  # of the largest value of X: a residual that may be nothing but rounding
 CHUNK_ROWS = 8192  # of X that are copied or scaled at a time
 RIDGE = 0.1  # of the mean variance of the residuals, added to each
 
 
 class ErrorMeasure:
-    """The model's own error: its ``loss``, a variational one's negative evidence lower bound, the ensemble's error."""
+    """The model's own error: its ``loss``, a variational one's negative evidence lower bound, the ensemble's error.
 
-    def __init__(self, model: Any):
+    Parameters
+    ----------
+    model : autoencoder or ensemble
+        Fitted.
+    X : ndarray of shape (n, n_features)
+        Training rows.
+    """
+
+    power: int | None = None  # of the residuals in the error; None takes the model's, which may have none either
+
+    def __init__(self, model: Any, X: np.ndarray):
         self.model = model
+        self.power = self.power or getattr(model, "_error_power", None)
+        self.rounded = ROUNDED * (float(max(-X.min(), X.max())) or 1.0)
+
+    def resolution(self, error: float) -> float:
+        """Return by how much an error may differ from this one and be the same.
+
+        The processor rounds a row's result differently in other company, and errors are small differences of large
+        values where rows are reconstructed well.
+        """
+        same = SAME * abs(error)
+        if self.power is None:
+            return same
+        residual = max(error, 0.0) ** (1 / self.power)
+        return max(same, (residual + self.rounded) ** self.power - residual**self.power)
 
     def errors(self, X: np.ndarray) -> np.ndarray:
         """Return the error of each row, (n,)."""
@@ -40,8 +66,9 @@ class ResidualMeasure(ErrorMeasure):
     def residuals(self, X: np.ndarray) -> Iterator[np.ndarray]:
         """Yield what the reconstruction lacks, a chunk of rows at a time, float64."""
         for start in range(0, len(X), CHUNK_ROWS):
-            rows = X[start : start + CHUNK_ROWS]
-            yield rows - self.model.reconstruct(rows).astype(np.float64)
+            # in float64 reconstructions of the largest float32 do not overflow
+            rows = X[start : start + CHUNK_ROWS].astype(np.float64)
+            yield rows - self.model.reconstruct(rows)
 
     def parts(self, residuals: np.ndarray) -> np.ndarray:
         """Return each feature's error, the shape of the residuals."""
@@ -51,6 +78,8 @@ class ResidualMeasure(ErrorMeasure):
 class SquaredError(ResidualMeasure):
     """Squared residuals."""
 
+    power = 2
+
     def parts(self, residuals: np.ndarray) -> np.ndarray:
         """Return each feature's error, the shape of the residuals."""
         return np.square(residuals)
@@ -58,6 +87,8 @@ class SquaredError(ResidualMeasure):
 
 class AbsoluteError(ResidualMeasure):
     """Absolute residuals."""
+
+    power = 1
 
     def parts(self, residuals: np.ndarray) -> np.ndarray:
         """Return each feature's error, the shape of the residuals."""
@@ -67,12 +98,16 @@ class AbsoluteError(ResidualMeasure):
 class WhitenedError(ResidualMeasure):
     """Squared Mahalanobis norm of the residuals: by their mean and covariance on the training rows, with a ridge."""
 
+    power = 2
+
     def fit(self, X: np.ndarray) -> WhitenedError:
         """Find the residuals' mean and inverse covariance."""
         self.mean = sum(residuals.sum(0) for residuals in self.residuals(X)) / len(X)
         covariance = sum((r - self.mean).T @ (r - self.mean) for r in self.residuals(X)) / len(X)
-        ridge = RIDGE * np.trace(covariance) / len(covariance) or 1.0  # without any residual as it is
+        # where residuals are nothing but rounding it stays the error, or they would be magnified
+        ridge = max(RIDGE * np.trace(covariance) / len(covariance), self.rounded**2)
         self.precision = np.linalg.inv(covariance + ridge * np.eye(len(covariance)))
+        self.rounded *= float(np.sqrt(np.linalg.norm(self.precision, 2)))
         return self
 
     def parts(self, residuals: np.ndarray) -> np.ndarray:
@@ -86,4 +121,4 @@ MEASURES = {"auto": ErrorMeasure, "squared_error": SquaredError, "absolute_error
 
 def make_measure(error: str, model: Any, X_train: np.ndarray) -> ErrorMeasure:
     """Return the measure that an ``error`` parameter stands for."""
-    return WhitenedError(model).fit(X_train) if error == "whitened" else MEASURES[error](model)
+    return WhitenedError(model, X_train).fit(X_train) if error == "whitened" else MEASURES[error](model, X_train)
