@@ -112,7 +112,7 @@ class _Key:
             self.is_sure = False
             return None
         own = self.describe([function.__defaults__, function.__kwdefaults__, vars(function)])
-        self.is_sure &= function.__builtins__ is vars(builtins)
+        self.is_sure &= function.__builtins__ is vars(builtins)  # type: ignore[attr-defined]
         return "function", _bytecode(function.__code__), enclosed, own, self._describe_globals(function)
 
     def _describe_globals(self, function: FunctionType) -> list:
@@ -155,7 +155,12 @@ class _Key:
 
 def _bytecode(code: CodeType) -> tuple:
     """Return what a code object does, wherever it was written."""
-    constants = [_bytecode(c) if isinstance(c, CodeType) else repr(c) for c in code.co_consts]
+    constants: list[Any] = []
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            constants.append(_bytecode(constant))
+        else:  # sets have another order in another process
+            constants.append(sorted(map(repr, constant)) if isinstance(constant, frozenset) else repr(constant))
     arguments = code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags
     names = code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars
     return sys.version, code.co_code, code.co_exceptiontable, constants, arguments, names
