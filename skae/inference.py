@@ -56,9 +56,11 @@ def apply_network(
         overflown = ~np.isfinite(result).reshape(len(X), -1).all(1)
         if overflown.any():
             in_float64 = copy.deepcopy(network).cpu().double()
-            rows = torch.from_numpy(X[overflown].astype(np.float64))
-            apply = in_own_modes(inference=True)(function)
-            result[overflown] = apply(in_float64, rows.unsqueeze(0)).squeeze(0).numpy()
+            apply, numbers = in_own_modes(inference=True)(function), np.flatnonzero(overflown)
+            for start in range(0, len(numbers), BLOCK_ROWS["cpu"]):
+                part = numbers[start : start + BLOCK_ROWS["cpu"]]
+                rows = torch.from_numpy(X[part].astype(np.float64))
+                result[part] = apply(in_float64, rows.unsqueeze(0)).squeeze(0).numpy()
     return result
 
 

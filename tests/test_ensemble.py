@@ -84,6 +84,29 @@ def test_constant_columns_and_heavy_tails(blobs):
     assert np.isfinite(ErrorEnsemble(False, random_state=0).fit(X[1:]).score_samples(X)).all()
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("novelty", [True, False])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("constant", [0, 0.1, -3.3, 1 / 3, 1e8 + 0.1, 1e-42, 3e37])
+def test_a_constant_column_says_nothing(constant, dtype, novelty):
+    X = np.random.default_rng(0).normal(size=(400, 3)).astype(dtype)
+    wide = np.c_[X, np.full(400, constant, dtype)]
+    alone, beside = (AutoEncoderOutlierDetector(novelty=novelty, random_state=0).fit(rows) for rows in (X, wide))
+    n_alone, n_beside = ((d.predict(rows) == -1).sum() for d, rows in ((alone, X), (beside, wide)))
+    # the network has other initial weights where it has a column more
+    assert abs(n_beside - n_alone) <= (4 if novelty else 1)
+    changed = wide[:20] + np.array([0, 0, 0, abs(constant) / 8 + 5], dtype)
+    assert (beside.predict(changed) == -1).all()
+
+
+@pytest.mark.parametrize("constant", [0.1, 123456789.0, 7e22])
+def test_a_constant_column_may_come_in_another_number_format(constant):
+    X = np.c_[np.random.default_rng(0).normal(size=(400, 3)), np.full(400, constant)]
+    detector = AutoEncoderOutlierDetector(random_state=0).fit(X)
+    scores, rounded = detector.score_samples(X), detector.score_samples(X.astype(np.float32))
+    np.testing.assert_allclose(rounded, scores, rtol=1e-3, atol=1e-3)
+
+
 @given(n=st.integers(2, 12), d=st.integers(1, 5), robust=st.booleans())
 @settings(max_examples=15)
 def test_small_tables(n, d, robust):

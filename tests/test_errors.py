@@ -52,4 +52,4 @@ def test_contributions_sum_to_the_error(error, loss, rows):
 def test_a_bound_has_no_parts(rows):
     vae = VariationalAutoEncoder(2, max_iter=2, random_state=0).fit(rows)
     with pytest.raises(ValueError, match=r"score of a VariationalAutoEncoder is a bound.*error='squared_error'"):
-        ErrorMeasure(vae).contributions(rows)
+        ErrorMeasure(vae, rows).contributions(rows)

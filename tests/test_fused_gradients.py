@@ -3,8 +3,20 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.base import clone
 
-from skae import AutoEncoderTransformer, DenoisingAutoEncoder, SparseAutoEncoder
+from skae import (
+    AdversarialAutoEncoder,
+    AutoEncoderTransformer,
+    ConditionalVariationalAutoEncoder,
+    ContractiveAutoEncoder,
+    DenoisingAutoEncoder,
+    SparseAutoEncoder,
+    StackedAutoEncoder,
+    StackedAutoEncoderClassifier,
+    VariationalAutoEncoder,
+)
+from skae.estimators.batched_training import Fit, train_batched
 from skae.interfaces import Network, RowSummary
 from skae.networks import DenseNetwork
 from skae.networks.activations import ACTIVATIONS
@@ -57,14 +69,96 @@ def test_other_layers_are_left_to_autograd(layers):
     assert build(1, **layers).fused_gradients(LOSSES["squared_error"], 1.0) is None
 
 
-@pytest.mark.parametrize("make", [AutoEncoderTransformer, DenoisingAutoEncoder])
-def test_training_is_the_same_by_hand_and_by_autograd(make, digits, monkeypatch):
-    def fit():
-        return make(4, hidden_layer_sizes=(16,), max_iter=3, random_state=0).fit(digits)
+# ---- through fit, in float32 -------------------------------------------------------------------------------
 
-    by_hand = fit()
-    monkeypatch.setattr("skae.networks.layers.DenseAutoEncoder.fused_gradients", Network.fused_gradients)
-    np.testing.assert_allclose(by_hand.loss_curve_, fit().loss_curve_, rtol=1e-4)
+# Both ways compute the same sums in another order. Each rounds a loss by about 1e-6 of itself, and a step moves a
+# weight whose gradient is nothing but rounding either way, by 4e-3 at most: the losses of six steps were 3e-5 apart at
+# most, 1e-4 on the simulated processor. A gradient or an activation that is wrong shows in the second digit.
+SAME = {"rtol": 1e-3}
+ROWS = np.random.default_rng(0).uniform(size=(48, 6)).astype(np.float32)
+PLACES = ["activation", "code_activation", "output_activation"]
+
+
+def small(make, loss, **network):
+    network = DenseNetwork(**{"hidden_layer_sizes": (5,), **network})
+    first = {"pretrain_max_iter": 1} if make is StackedAutoEncoder else {}
+    return make(3, network=network, loss=loss, max_iter=2, batch_size=16, random_state=0, **first)
+
+
+def losses_by_both(fit, monkeypatch):
+    """Return the losses of a fit by fused gradients and by autograd."""
+    fused = fit()
+    with monkeypatch.context() as patch:
+        patch.setattr("skae.networks.layers.DenseAutoEncoder.fused_gradients", Network.fused_gradients)
+        return fused, fit()
+
+
+@pytest.mark.parametrize("make", [AutoEncoderTransformer, DenoisingAutoEncoder, StackedAutoEncoder])
+@pytest.mark.parametrize("loss", sorted(LOSSES))
+@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+def test_fits_are_the_same_by_both(activation, loss, make, monkeypatch):
+    logits = loss == "binary_cross_entropy"  # whose output activation is fixed
+    for place in PLACES[: 2 if logits else 3]:
+        autoencoder = small(make, loss, **{place: activation})
+
+        def fit(autoencoder=autoencoder):
+            fitted = clone(autoencoder).fit(ROWS)
+            return [fitted.loss_curve_, *getattr(fitted, "pretraining_loss_curves_", [])]
+
+        for fused, autograd in zip(*losses_by_both(fit, monkeypatch), strict=True):
+            np.testing.assert_allclose(fused, autograd, **SAME, err_msg=place)
+
+
+@pytest.mark.parametrize("loss", sorted(LOSSES))
+@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+def test_batched_fits_are_the_same_by_both(activation, loss, monkeypatch):
+    def fit():
+        autoencoders = [
+            small(AutoEncoderTransformer, loss, activation=activation).set_params(random_state=seed) for seed in (1, 2)
+        ]
+        train_batched([Fit(autoencoder, ROWS) for autoencoder in autoencoders])
+        return [autoencoder.loss_curve_ for autoencoder in autoencoders]
+
+    np.testing.assert_allclose(*losses_by_both(fit, monkeypatch), **SAME)
+
+
+OTHERS = [
+    SparseAutoEncoder(3),
+    SparseAutoEncoder(3, sparsity="kl"),
+    ContractiveAutoEncoder(3),
+    ContractiveAutoEncoder(3, method="stochastic"),
+    AdversarialAutoEncoder(3),
+    VariationalAutoEncoder(3),
+    ConditionalVariationalAutoEncoder(3),
+    StackedAutoEncoderClassifier(3, pretrain_max_iter=1),
+]
+
+
+@pytest.mark.parametrize("autoencoder", OTHERS, ids=repr)
+@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+def test_what_autograd_alone_trains_learns_with_every_activation(activation, autoencoder):
+    for loss in sorted(LOSSES):
+        fitted = clone(autoencoder).set_params(
+            hidden_layer_sizes=(5,), activation=activation, loss=loss, max_iter=8, batch_size=16, random_state=0
+        )
+        losses = fitted.fit(ROWS, np.arange(48) % 2).loss_curve_
+        assert np.isfinite(losses).all()
+        assert min(losses[1:]) < losses[0]
+
+
+@pytest.mark.parametrize("make", [AutoEncoderTransformer, DenoisingAutoEncoder, StackedAutoEncoder])
+@pytest.mark.parametrize(
+    "option",
+    [{"tied_weights": True}, {"dropout": 0.2}, {"normalization": "batch"}, {"normalization": "layer"}],
+    ids=str,
+)
+def test_every_activation_learns_with_every_dense_option(option, make):
+    for loss in sorted(LOSSES):
+        for activation in ACTIVATIONS:
+            autoencoder = small(make, loss, activation=activation, code_activation=activation, **option)
+            losses = autoencoder.set_params(max_iter=8, learning_rate_init=0.03).fit(ROWS).loss_curve_
+            assert np.isfinite(losses).all()
+            assert min(losses[1:]) < losses[0], (loss, activation)
 
 
 def test_an_objective_of_its_own_is_left_to_autograd(digits):

@@ -3,8 +3,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import median_abs_deviation
+from sklearn.base import clone
 
-from skae.outliers.threshold import parse_rule
+from skae import AutoEncoderOutlierDetector, AutoEncoderTransformer, VariationalAutoEncoder
+from skae.outliers.threshold import parse_rule, threshold_rule
 
 ERRORS = np.random.default_rng(0).gamma(2, size=200)
 
@@ -47,3 +49,78 @@ def test_what_does_not_parse_is_told_the_rules(rule):
         ValueError, match=r"threshold=.* is not a rule\. Rules are 'auto', 'mean' or 'median'.*'mean\+1\*std'"
     ):
         parse_rule(rule)
+
+
+# ---- errors that are the same but for rounding -------------------------------------------------------------
+
+RNG = np.random.default_rng(0)
+RARE = (RNG.uniform(size=(1000, 6)) < 0.05).astype(float)  # three of four rows are all zeros
+KINDS = np.repeat([[0.1] * 5, [0.4] * 5], [600, 400], axis=0)
+DETECTORS = [
+    AutoEncoderOutlierDetector(random_state=0),
+    AutoEncoderOutlierDetector(novelty=True, threshold="median+5*mad", random_state=0),
+    *[
+        AutoEncoderOutlierDetector(autoencoder, error=error, threshold="median+5*mad")
+        for autoencoder in (
+            AutoEncoderTransformer(2, hidden_layer_sizes=(8,), max_iter=5, random_state=0),
+            AutoEncoderTransformer(2, hidden_layer_sizes=(64,), loss="absolute_error", max_iter=20, random_state=0),
+        )
+        for error in ("auto", "whitened")
+    ],
+    AutoEncoderOutlierDetector(VariationalAutoEncoder(2, hidden_layer_sizes=(8,), max_iter=5, random_state=0)),
+]
+detectors = pytest.mark.parametrize("detector", DETECTORS, ids=lambda d: repr(d)[27:100])
+
+
+def n_flagged_in_any_company(detector, X):
+    """Count the rows that are outliers among all, in the opposite order, among some or alone."""
+    among_all = detector.predict(X) == -1
+    others = [detector.predict(X[::-1])[::-1], np.r_[detector.predict(X[:7]), detector.predict(X[7:])]]
+    alone = [int(detector.predict(X[i : i + 1])[0]) for i in range(0, len(X), 97)]
+    assert all(np.array_equal(other == -1, among_all) for other in others)
+    assert np.array_equal(np.equal(alone, -1), among_all[::97])
+    return among_all.sum()
+
+
+@detectors
+def test_binary_columns_flag_few_rows(detector):
+    n = n_flagged_in_any_company(clone(detector).fit(RARE), RARE)
+    assert 0 < n <= (RARE.sum(1) > 0).sum() - 100  # not all that differ from most
+
+
+@detectors
+@pytest.mark.parametrize("threshold", ["auto", "mean", "median", "mean+3*std", "median+5*mad"])
+@pytest.mark.parametrize("value", [0.0, 0.1, -3.3, 1000.1])
+def test_equal_rows_are_inliers_in_any_company(value, threshold, detector):
+    X = np.full((300, 5), value)
+    assert n_flagged_in_any_company(clone(detector).set_params(threshold=threshold).fit(X), X) == 0
+
+
+@detectors
+def test_two_kinds_of_rows_are_both_normal(detector):
+    assert n_flagged_in_any_company(clone(detector).fit(KINDS), KINDS) == 0
+
+
+def test_equal_rows_are_inliers_under_a_contamination_too():
+    X = np.full((300, 5), 0.1)
+    detector = clone(DETECTORS[2]).set_params(threshold="auto", contamination=0.2).fit(X)
+    assert n_flagged_in_any_company(detector, X) == 0
+
+
+@given(st.floats(0.01, 100), st.floats(0, 0.9), st.integers(0, 2**32 - 1))
+def test_rounding_does_not_pass_for_a_spread(error, share, seed):
+    rng = np.random.default_rng(seed)
+    errors = np.where(rng.uniform(size=400) < 0.4 * share, 2 * error, error) * (1 + 1e-6 * rng.normal(size=400))
+    threshold = threshold_rule("median+5*mad", "auto", False)(errors, lambda e: 1e-4 * e)
+    assert (errors[errors < 1.5 * error] <= threshold).all()
+
+
+def test_a_threshold_between_errors_is_left_where_it_is():
+    assert threshold_rule("auto", 0.5, False)(np.array([1.0, 2.0]), lambda e: 1e-4) == 1.5
+    assert threshold_rule(1.0, "auto", False)(np.array([1.0, 1.0]), lambda e: 1e-4) == 1.0
+    assert threshold_rule("median", "auto", False)(np.array([1.0, 1.0]), lambda e: 1e-4) == 1.0001
+
+
+def test_outliers_cannot_drag_the_median_along():
+    errors = np.r_[ERRORS, 1e6]
+    assert parse_rule("median+5*mad")(errors) < 1.1 * parse_rule("median+5*mad")(ERRORS)

@@ -9,12 +9,12 @@ from typing import Any, ClassVar, cast
 import numpy as np
 import torch
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
+from sklearn.utils.validation import check_is_fitted, column_or_1d
 from torch import Tensor
 
 from skae._compat import Interval
 from skae.estimators.density import DensityScores
-from skae.estimators.labels import PartlyLabelled, encode_labels, find_unknown
+from skae.estimators.labels import PartlyLabelled, encode_labels, read_labels
 from skae.estimators.reconstruction import BaseAutoEncoder
 from skae.interfaces import Network, Objective, RowSummary
 from skae.objectives.conditional import ConditionalNetwork, ConditionalObjective
@@ -247,9 +247,7 @@ class ConditionalVariationalAutoEncoder(PartlyLabelled, DensityScores, BaseAutoE
         return super()._check_training_data(X, y, reset)
 
     def _training_labels(self, X: np.ndarray, y) -> np.ndarray:
-        y = np.full(len(X), -1) if y is None else column_or_1d(y, warn=True)
-        check_consistent_length(X, y)
-        unknown = find_unknown(y)
+        y, unknown = read_labels(X, np.full(len(X), -1) if y is None else y)
         known = y[~unknown]
         if len(known):
             check_classification_targets(known)

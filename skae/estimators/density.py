@@ -20,6 +20,7 @@ class DensityScores:
     n_draws: int
     _seed: int
     _fixed: dict[str, Any]
+    _error_power: ClassVar[None] = None  # a bound is no power of the residuals
     _density_constraints: ClassVar[dict] = {
         "bound": [StrOptions({"elbo", "importance_weighted"})],
         "n_draws": [Interval(Integral, 1, None, closed="left")],

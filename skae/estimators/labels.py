@@ -6,9 +6,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import issparse
 from scipy.special import softmax
+from sklearn.utils.validation import check_consistent_length
 from torch import Tensor
 
+from skae._compat import check_y
 from skae.estimators.transaction import transaction
 
 
@@ -77,8 +80,23 @@ class PartlyLabelled:
         return self.classes_[best]
 
 
+def read_labels(X: np.ndarray, y: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return the label of each row of X and whether it is unknown, both (n,).
+
+    Raises
+    ------
+    ValueError
+        If y is not a label a row, or says otherwise than by -1 that some are unknown.
+    """
+    # before nullable integers become floats; what is sparse is refused below
+    unknown = np.empty(0) if issparse(y) else find_unknown(np.asarray(y).ravel())
+    y = check_y(y)
+    check_consistent_length(X, y)
+    return y, unknown
+
+
 def find_unknown(y: np.ndarray) -> np.ndarray:
-    """Return which labels are unknown, (n,): -1, or "-1" where y has a string type.
+    """Return which labels are unknown, (n,): those that are -1 or, among strings, "-1".
 
     Raises
     ------
@@ -92,7 +110,9 @@ def find_unknown(y: np.ndarray) -> np.ndarray:
         )
     if pd.isna(y).any():
         raise ValueError("Input y contains NaN or None. A class that is unknown is -1: np.where(known, y, -1).")
-    return y == ("-1" if y.dtype.kind in "US" else -1)
+    if y.dtype.kind in "US":
+        return y == "-1"
+    return (y == -1) | (y == "-1") if y.dtype.kind == "O" else y == -1
 
 
 def encode_labels(y: np.ndarray, unknown: np.ndarray, classes: np.ndarray) -> np.ndarray:

@@ -196,4 +196,6 @@ def _are_same(a: Any, b: Any) -> bool:
         return same and all(_are_same(v, getattr(b, name)) for name, v in a.get_params(deep=False).items())
     if callable(a) or callable(b):
         return a is b
-    return bool(np.array_equal(np.asarray(a, dtype=object), np.asarray(b, dtype=object)))
+    # 8 units are the same as (8,) and [8]
+    a, b = (np.atleast_1d(np.asarray(value, dtype=object)) for value in (a, b))
+    return bool(np.array_equal(a, b))

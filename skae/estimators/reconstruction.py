@@ -126,6 +126,11 @@ class BaseAutoEncoder(NetworkEstimator):
         return float(self.score_samples(X).mean())
 
     @property
+    def _error_power(self) -> int | None:
+        """Power of the residuals in the error where they are small; None for a cross-entropy of logits."""
+        return {"squared_error": 2, "huber": 2, "absolute_error": 1}.get(self._fixed["loss"])
+
+    @property
     def decoder_(self) -> nn.Module:
         """The trained decoder, (n_samples, n_components) -> (n_samples, n_features)."""
         decoder = self._fitted_network("decoder_").decoder

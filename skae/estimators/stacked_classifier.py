@@ -9,14 +9,12 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_consistent_length
 from torch import Tensor
 
-from skae._compat import check_y
 from skae.device import on_cpu
 from skae.estimators.base import INITIAL_WEIGHTS, NetworkEstimator, TrainingData
 from skae.estimators.greedy import GreedyPretraining
-from skae.estimators.labels import PartlyLabelled, encode_labels, find_unknown
+from skae.estimators.labels import PartlyLabelled, encode_labels, read_labels
 from skae.interfaces import Network, Objective, RowSummary
 from skae.networks import DenseNetwork
 from skae.networks.layers import BatchedLinear, BatchedPerceptron, DenseAutoEncoder
@@ -156,9 +154,7 @@ class StackedAutoEncoderClassifier(ClassifierMixin, PartlyLabelled, GreedyPretra
     def _training_labels(self, X: np.ndarray, y) -> np.ndarray:
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
-        unknown = find_unknown(np.asarray(y).ravel())
-        y = check_y(y)
-        check_consistent_length(X, y)
+        y, unknown = read_labels(X, y)
         if "classes_" not in vars(self):
             known = y if set(y.tolist()) == {-1, 1} else y[~unknown]
             if len(known):

@@ -115,7 +115,7 @@ class BestClassEncoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., n_features) -> (..., n_components)."""
-        return _of_best_class(self.classifier(x), self.recognition(x))
+        return _of_best_class(self.classifier(x.clone()), self.recognition(x))  # modules may work in place
 
 
 def _of_best_class(logits: Tensor, posteriors: Tensor) -> Tensor:

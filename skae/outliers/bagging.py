@@ -78,6 +78,10 @@ class BaggedAutoEncoders(CallbackSupportMixin, BaseEstimator):
         """The fitted clones."""
         return [autoencoder for autoencoder in self._members if autoencoder.__sklearn_is_fitted__()]
 
+    @property
+    def _error_power(self) -> int | None:
+        return self.autoencoders_[0]._error_power
+
     def _score_checked(self, X):
         """Return the mean of the clones' scores of rows that the detector has checked, (n,)."""
         return np.mean([autoencoder._score_checked(X) for autoencoder in self.autoencoders_], axis=0)

@@ -20,7 +20,7 @@ from skae.estimators.fitted import FLOATS, adopt_state
 from skae.estimators.transaction import transaction
 from skae.outliers.bagging import BaggedAutoEncoders
 from skae.outliers.ensemble import ErrorEnsemble
-from skae.outliers.errors import MEASURES, make_measure
+from skae.outliers.errors import MEASURES, ErrorMeasure, make_measure
 from skae.outliers.fitted import FittedDetector, without_nan
 from skae.outliers.rows import hold_out, normal_rows
 from skae.outliers.threshold import threshold_rule
@@ -216,7 +216,7 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
         with transaction(self, model="threshold_"):
             self.set_params(threshold=threshold, contamination=contamination)
             self._validate_params()
-            self.__dict__.update(self._threshold_attributes(self._errors))
+            self.__dict__.update(self._threshold_attributes(self._errors, self._measure))
         return self
 
     def fit_predict(self, X, y=None):
@@ -265,11 +265,11 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
             "_measure": measure,
             "_errors": errors,
             "_held_out": training.X_held_out is not None,
-            **self._threshold_attributes(errors),
+            **self._threshold_attributes(errors, measure),
         }
 
-    def _threshold_attributes(self, errors: np.ndarray) -> dict:
-        threshold = threshold_rule(self.threshold, self.contamination, self.novelty)(errors)
+    def _threshold_attributes(self, errors: np.ndarray, measure: ErrorMeasure) -> dict:
+        threshold = threshold_rule(self.threshold, self.contamination, self.novelty)(errors, measure.resolution)
         return {"threshold_": threshold, "offset_": -threshold}
 
     def _plan_training(self, X, y) -> TrainingPlan | None:

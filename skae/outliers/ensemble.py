@@ -209,7 +209,10 @@ def _center_and_scale(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _scaled(X: np.ndarray, center: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """Return scaled rows, float32."""
-    return ((X - center) / scale).clip(-CLIP, CLIP).astype(np.float32)
+    with np.errstate(over="ignore"):
+        # a column may be constant but for its number format, in which rows come now
+        center = center.astype(X.dtype).astype(np.float64)
+        return ((X - center) / scale).clip(-CLIP, CLIP).astype(np.float32)
 
 
 def _is_outlying(values: np.ndarray) -> np.ndarray:

@@ -7,15 +7,41 @@ from typing import Any
 
 import numpy as np
 
+SAME = 1e-4  # of an error: another one that is as near is the same
+ROUNDED = 1e-6  # of a large value of X: a residual that may be nothing but rounding
 CHUNK_ROWS = 8192  # of X that are copied or scaled at a time
 RIDGE = 0.1  # of the mean variance of the residuals, added to each
 
 
 class ErrorMeasure:
-    """The model's own error: its ``loss``, a variational one's negative evidence lower bound, the ensemble's error."""
+    """The model's own error: its ``loss``, a variational one's negative evidence lower bound, the ensemble's error.
 
-    def __init__(self, model: Any):
+    Parameters
+    ----------
+    model : autoencoder or ensemble
+        Fitted.
+    X : ndarray of shape (n, n_features)
+        Training rows.
+    """
+
+    def __init__(self, model: Any, X: np.ndarray, power: int | None = None):
         self.model = model
+        # of the residuals in the error; the model's may have none
+        self.power = power or getattr(model, "_error_power", None)
+        some = X[:: 1 + len(X) // 1000]  # whose largest value could be an outlier's
+        self.rounded = ROUNDED * (float(np.quantile(np.abs(some), 0.9)) or 1.0)
+
+    def resolution(self, error: float) -> float:
+        """Return by how much an error may differ from this one and be the same.
+
+        The processor rounds a row's result differently in other company, and errors are small differences of large
+        values where rows are reconstructed well.
+        """
+        same = SAME * abs(error)
+        if self.power is None:
+            return same
+        residual = max(error, 0.0) ** (1 / self.power)
+        return max(same, (residual + self.rounded) ** self.power - residual**self.power)
 
     def errors(self, X: np.ndarray) -> np.ndarray:
         """Return the error of each row, (n,)."""
@@ -29,8 +55,8 @@ class ErrorMeasure:
 class ResidualMeasure(ErrorMeasure):
     """A mean over the features of a function of the residuals."""
 
-    def __init__(self, model: Any, parts: Callable[[np.ndarray], np.ndarray]):
-        super().__init__(model)
+    def __init__(self, model: Any, X: np.ndarray, parts: Callable[[np.ndarray], np.ndarray], power: int):
+        super().__init__(model, X, power)
         self.parts = parts  # from residuals to each feature's error, of the same shape
 
     def errors(self, X: np.ndarray) -> np.ndarray:
@@ -44,19 +70,22 @@ class ResidualMeasure(ErrorMeasure):
     def residuals(self, X: np.ndarray) -> Iterator[np.ndarray]:
         """Yield the residuals, a chunk of rows at a time, float64."""
         for start in range(0, len(X), CHUNK_ROWS):
-            rows = X[start : start + CHUNK_ROWS]
-            yield rows - self.model.reconstruct(rows).astype(np.float64)
+            # in float64 reconstructions of the largest float32 do not overflow
+            rows = X[start : start + CHUNK_ROWS].astype(np.float64)
+            yield rows - self.model.reconstruct(rows)
 
 
 class WhitenedError(ResidualMeasure):
     """Squared Mahalanobis norm of the residuals: by their mean and covariance on the training rows, with a ridge."""
 
     def __init__(self, model: Any, X: np.ndarray):
-        super().__init__(model, self._whiten)
+        super().__init__(model, X, self._whiten, power=2)
         self.mean = sum(residuals.sum(0) for residuals in self.residuals(X)) / len(X)
         covariance = sum((r - self.mean).T @ (r - self.mean) for r in self.residuals(X)) / len(X)
-        ridge = RIDGE * np.trace(covariance) / len(covariance) or 1.0  # where all residuals are 0
+        # where residuals are nothing but rounding it stays the error, or they would be magnified
+        ridge = max(RIDGE * np.trace(covariance) / len(covariance), self.rounded**2)
         self.precision = np.linalg.inv(covariance + ridge * np.eye(len(covariance)))
+        self.rounded *= float(np.sqrt(np.linalg.norm(self.precision, 2)))
 
     def _whiten(self, residuals: np.ndarray) -> np.ndarray:
         centered = residuals - self.mean
@@ -69,7 +98,9 @@ MEASURES = ("auto", "squared_error", "absolute_error", "whitened")
 def make_measure(error: str, model: Any, X_train: np.ndarray) -> ErrorMeasure:
     """Return the measure that an ``error`` parameter stands for."""
     if error == "auto":
-        return ErrorMeasure(model)
+        return ErrorMeasure(model, X_train)
     if error == "whitened":
         return WhitenedError(model, X_train)
-    return ResidualMeasure(model, np.square if error == "squared_error" else np.abs)
+    if error == "squared_error":
+        return ResidualMeasure(model, X_train, np.square, power=2)
+    return ResidualMeasure(model, X_train, np.abs, power=1)

@@ -11,21 +11,29 @@ from scipy.stats import median_abs_deviation
 AUTO_RULES = {True: "mean+3*std", False: "median+5*mad"}  # by novelty
 
 
-def _mad(errors: np.ndarray) -> float:
-    """Return the median absolute deviation.
+Resolution = Callable[[float], float]  # from an error to how far from it another one is the same
+LARGEST = 1e150  # float64 holds its square
 
-    It is 0 where more than half of the errors are equal, as with binary columns. Then the mean absolute deviation takes
-    its place, times what makes the two equal for a normal distribution (Iglewicz & Hoaglin 1993).
+_STATISTICS: dict[str, Callable[[np.ndarray], float]] = {"mean": np.mean, "median": np.median}
+
+
+def _exact(error: float) -> float:
+    return 0.0
+
+
+def _spread(name: str, errors: np.ndarray, resolution: Resolution) -> float:
+    """Return the standard deviation or the median absolute deviation.
+
+    The latter is nothing but rounding where more than half of the errors are the same, as with binary columns. Then the
+    mean absolute deviation takes its place, times what makes the two equal for a normal distribution (Iglewicz &
+    Hoaglin 1993).
     """
-    return float(median_abs_deviation(errors)) or 0.8453 * float(np.abs(errors - np.median(errors)).mean())
+    if name == "std":
+        return float(np.std(errors))
+    median, mad = np.median(errors), float(median_abs_deviation(errors))
+    return mad if mad > resolution(float(median)) else 0.8453 * float(np.abs(errors - median).mean())
 
 
-_STATISTICS: dict[str, Callable[[np.ndarray], float]] = {
-    "mean": np.mean,
-    "median": np.median,
-    "std": np.std,
-    "mad": _mad,
-}
 _NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _RULE = re.compile(
     rf"(?:(?P<factor>{_NUMBER})\*)?(?P<center>mean|median)"
@@ -33,8 +41,8 @@ _RULE = re.compile(
 )
 
 
-def parse_rule(rule: str) -> Callable[[np.ndarray], float]:
-    """Return the function from training errors, (n_samples,), to the threshold that a rule describes.
+def parse_rule(rule: str) -> Callable[..., float]:
+    """Return the function from training errors, (n_samples,), and their resolution to the threshold of a rule.
 
     Parameters
     ----------
@@ -57,7 +65,7 @@ def parse_rule(rule: str) -> Callable[[np.ndarray], float]:
     if match["center"]:
         factor, center = float(match["factor"] or 1), _STATISTICS[match["center"]]
 
-        def scaled(errors: np.ndarray) -> float:
+        def scaled(errors: np.ndarray, resolution: Resolution = _exact) -> float:
             value = center(errors)
             if value < 0 and factor != 1:
                 raise ValueError(
@@ -68,21 +76,42 @@ def parse_rule(rule: str) -> Callable[[np.ndarray], float]:
 
         return scaled
     k = float(match["sign"] + (match["k"] or "1"))
-    origin, spread = _STATISTICS[match["origin"]], _STATISTICS[match["spread"]]
-    return lambda errors: float(origin(errors) + k * spread(errors))
+    origin = _STATISTICS[match["origin"]]
+
+    def shifted(errors: np.ndarray, resolution: Resolution = _exact) -> float:
+        return float(origin(errors)) + k * _spread(match["spread"], errors, resolution)
+
+    return shifted
 
 
-def threshold_rule(threshold: float | str, contamination: float | str, novelty: bool) -> Callable[[np.ndarray], float]:
-    """Return the function from training errors to the threshold that a detector's parameters stand for."""
+def threshold_rule(
+    threshold: float | str, contamination: float | str, novelty: bool
+) -> Callable[[np.ndarray, Resolution], float]:
+    """Return the function from training errors and their resolution to the threshold that parameters stand for.
+
+    A threshold that equals some of the errors is put above them: rounding would decide which of them exceed it.
+    """
     if not isinstance(contamination, str):
         if threshold != "auto":
             raise ValueError(
                 f"threshold={threshold!r} and contamination={contamination!r} both set the threshold: leave one of "
                 "them at 'auto'."
             )
-        # the quantile of the scores, as IsolationForest takes it; minus turns scores into errors
-        return lambda errors: -float(np.percentile(-errors, 100 * contamination))
-    if isinstance(threshold, str):
-        return parse_rule(AUTO_RULES[novelty] if threshold == "auto" else threshold)
-    number = float(threshold)
-    return lambda errors: number
+        share = 100 * contamination
+
+        def rule(errors: np.ndarray, resolution: Resolution) -> float:
+            # the quantile of the scores, as IsolationForest takes it; minus turns scores into errors
+            return -float(np.percentile(-errors, share))
+    elif isinstance(threshold, str):
+        rule = parse_rule(AUTO_RULES[novelty] if threshold == "auto" else threshold)
+    else:
+        number = float(threshold)
+        return lambda errors, resolution: number
+
+    def above_equals(errors: np.ndarray, resolution: Resolution) -> float:
+        errors = np.minimum(errors, LARGEST)  # infinite ones are outliers' whatever the threshold
+        value = rule(errors, resolution)
+        near = resolution(value)
+        return value + near if (np.abs(errors - value) <= near).any() else value
+
+    return above_equals
