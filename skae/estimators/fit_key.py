@@ -47,7 +47,10 @@ def cache_key(estimator: BaseEstimator) -> str | None:
     or from packages with a version.
     """
     key = _Key(by_identity=False)
-    described = key.describe(estimator)
+    try:
+        described = key.describe(estimator)
+    except (RecursionError, ValueError):  # containers that hold themselves, cells that are empty
+        return None
     return joblib.hash(described) if key.is_sure else None
 
 
