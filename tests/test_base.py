@@ -429,6 +429,28 @@ def test_a_fitted_network_is_in_evaluation_mode(plane):
     assert not fitted.partial_fit(plane).decoder_.training
 
 
+TRAINING = {
+    "encoder": lambda a: a.encoder_.train(),
+    "a layer": lambda a: a.encoder_.layers[0].train(),
+    "decoder": lambda a: a.decoder_.train(),
+    "a norm": lambda a: a.encoder_.norms[0].train(),
+}
+
+
+@pytest.mark.parametrize("switch", TRAINING)
+@pytest.mark.parametrize("parameters", [{"dropout": 0.5}, {"normalization": "batch"}], ids=str)
+@pytest.mark.parametrize("method", ["transform", "reconstruct", "score_samples"])
+def test_scoring_is_in_evaluation_mode(method, parameters, switch, plane):
+    specification = DenseNetwork((8,), **{"normalization": "layer", **parameters})
+    fitted = quick(network=specification).fit(plane)
+    expected = getattr(fitted, method)(plane)
+    buffers = copy.deepcopy(dict(fitted.encoder_.named_buffers()))
+    for scored in (fitted, pickle.loads(pickle.dumps(fitted))):
+        TRAINING[switch](scored)
+        np.testing.assert_allclose(getattr(scored, method)(plane), expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(dict(fitted.encoder_.named_buffers()), buffers)
+
+
 def test_autocast_around_a_fit_changes_nothing(plane):
     expected = quick().fit(plane)
     with torch.autocast("cpu", dtype=torch.bfloat16):

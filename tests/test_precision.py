@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from skae import AutoEncoderTransformer, StackedAutoEncoder
+from skae import AdversarialAutoEncoder, AutoEncoderTransformer, DenoisingAutoEncoder, StackedAutoEncoder
 from skae.precision import _say_once, training_precision
 
 CPU = torch.device("cpu")
@@ -65,3 +65,16 @@ def test_a_model_trained_in_bfloat16_is_a_float32_model(kind, digits):
 def test_other_precisions_are_refused(digits):
     with pytest.raises(ValueError, match="'precision' parameter"):
         AutoEncoderTransformer(precision="float16").fit(digits)
+
+
+@pytest.mark.parametrize("kind", [AutoEncoderTransformer, DenoisingAutoEncoder, AdversarialAutoEncoder])
+@pytest.mark.parametrize("continued", ["partial_fit", "warm_start"])
+def test_training_goes_on_in_another_precision_and_back(continued, kind, digits):
+    autoencoder = kind(8, hidden_layer_sizes=(32,), max_iter=1, random_state=0, device="cpu", warm_start=True)
+    train_on = autoencoder.partial_fit if continued == "partial_fit" else autoencoder.fit
+    for precision in ("float32", "bfloat16", "float32", "bfloat16"):
+        autoencoder.set_params(precision=precision)
+        train_on(digits)
+    assert autoencoder.n_iter_ == 4
+    assert autoencoder.loss_curve_[-1] < autoencoder.loss_curve_[0]
+    assert {parameter.dtype for parameter in autoencoder.encoder_.parameters()} == {torch.float32}

@@ -53,7 +53,10 @@ def cache_key(estimator: BaseEstimator) -> str | None:
     packages with a version. With anything else it is not certain.
     """
     key = _Key(by_identity=False)
-    described = key.describe(estimator)
+    try:
+        described = key.describe(estimator)
+    except (RecursionError, ValueError):  # containers that hold themselves, cells that are empty
+        return None
     return joblib.hash(described) if key.is_sure else None
 
 

@@ -27,7 +27,7 @@ class StoredRows(nn.Module):
     def __init__(self, rows: np.ndarray):
         super().__init__()
         self.register_buffer("rows", torch.from_numpy(rows))
-        self.register_buffer("log_reach", torch.zeros(len(rows), dtype=torch.float32))
+        self.register_buffer("log_reach", torch.zeros(len(rows), dtype=torch.float32, device="cpu"))
 
     def set_log_reach(self, values: np.ndarray) -> None:
         """Remember the logarithm of how far each row's own neighbours are, (M,)."""
