@@ -14,6 +14,7 @@ import torch
 from test_base import EveryEpoch, dropout_network, quick
 
 from skae import AutoEncoderOutlierDetector, StackedAutoEncoder
+from skae.training.adamw import AdamW
 
 N_THREADS = 16
 N_ROUNDS = int(os.environ.get("SKAE_STRESS", "4"))  # of all cases together
@@ -81,6 +82,8 @@ def raise_in(thread):
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(KeyboardInterrupt))
 
 
+# an interrupt may come into the test's own lines between two `try`; other exceptions are kept
+@pytest.mark.filterwarnings("ignore:Exception in thread:pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.parametrize("from_outside", [False, True], ids=["by callbacks", "from outside"])
 @pytest.mark.parametrize("own_threads", [1, 2])
 def test_sixteen_threads_leave_everything_as_it_was(own_threads, from_outside, shared_state_is_put_back):
@@ -123,6 +126,21 @@ def test_sixteen_threads_leave_everything_as_it_was(own_threads, from_outside, s
         assert not failures, failures[0]
         assert in_new_thread(modes) == expected
         assert (modes(), shared()) == (expected_here, expected_shared)
+
+
+def test_a_fit_limits_no_other_thread(shared_state_is_put_back, monkeypatch):
+    """A small network trains in its own thread alone; threads that start meanwhile are not its business."""
+    torch.set_num_threads(2)
+    seen, step = [], AdamW.step
+
+    def look(self):
+        seen.append((torch.get_num_threads(), in_new_thread(torch.get_num_threads)))
+        step(self)
+
+    monkeypatch.setattr(AdamW, "step", look)
+    quick(**SMALL).fit(X)
+    assert {elsewhere for _, elsewhere in seen} == {2}
+    assert torch.get_num_threads() == 2
 
 
 @pytest.fixture
