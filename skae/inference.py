@@ -77,7 +77,7 @@ def apply_in_blocks(
     n, size = len(X), BLOCK_ROWS[device.type]
     if batched:
         size = FEW_ROWS if n <= FEW_ROWS else BATCHED_ROWS
-    n_blocks = min(32, max(4, BATCHED_VALUES // (size * X.shape[1]))) if batched else 1
+    n_blocks = min(48, max(4, BATCHED_VALUES // (size * X.shape[1]))) if batched else 1
     in_batches = n // (n_blocks * size) * n_blocks * size  # rows
     result: np.ndarray | None = None
 
