@@ -192,7 +192,6 @@ def sparse_kl(quick):
     autoencoder = SparseAutoEncoder(
         network=DenseNetwork((), code_activation="sigmoid"),
         sparsity="kl",
-        sparsity_weight=1.0,
         target_rate=0.2,
         loss="binary_cross_entropy",
         learning_rate_init=2e-2,

@@ -9,6 +9,9 @@ from sklearn.base import clone
 from sklearn.utils import estimator_checks as checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+# scikit-learn's checks label rows as for a classifier
+pytestmark = pytest.mark.filterwarnings("ignore:y has the labels .* and no -1")
+
 # which compare a row's results among other rows to 1e-7, less than float32's last bit
 IN_OTHER_COMPANY = {"check_methods_subset_invariance", "check_methods_sample_order_invariance"}
 
