@@ -91,7 +91,7 @@ _SETTERS = _thread_setters()
 
 
 def limit_to_one_thread(function: Callable[..., Any], *args: Any) -> Any:
-    """Call a function while torch computes in the calling thread alone; without a limit where that cannot be set.
+    """Call a function while torch computes in the calling thread only, where that can be set.
 
     An interrupt can come after any call, but not between the start of a ``finally`` clause and its first call.
     """

@@ -16,7 +16,7 @@ from skae.interfaces import Network
 N = TypeVar("N", bound=Network)
 
 # Every block has this many rows, the last one padded. BLAS rounds a row differently in products of different
-# sizes; in blocks of one size a row alone and among others agree as closely as the processor lets them. On a CPU a
+# sizes; in blocks of one size a row's results in different calls agree as closely as the processor allows. On a CPU a
 # block of 256 rows stays in the cache.
 BLOCK_ROWS = {"cpu": 256, "cuda": 8192, "mps": 8192}
 FEW_ROWS = 32  # in the block of a call with no more rows, so that a single row costs little

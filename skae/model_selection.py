@@ -33,7 +33,7 @@ class BatchedGridSearchCV(GridSearchCV):
 
     The estimator may be an autoencoder, an `AutoEncoderOutlierDetector` of one, or a pipeline with either at its end,
     whose earlier steps are fitted once for each candidate and fold. These autoencoders are trained one by one, as
-    `GridSearchCV` would: the convolutional, recurrent, stacked, conditional and adversarial ones, networks of one's own
+    `GridSearchCV` would: the convolutional, recurrent, stacked, conditional and adversarial ones, networks of your own
     or with batch normalisation, and fits with early stopping, an adaptive learning rate, a clean ``y``, a
     ``RandomState`` or callbacks of their own. With a callback on the search that follows every epoch, like
     `skae.callbacks.TensorBoardLogger`, all are trained one by one; a `ProgressBar` shows the fits of a batch, not their

@@ -12,7 +12,7 @@ from skae.networks.activations import ACTIVATIONS
 from skae.random import RandomStreams
 
 CPU = torch.device("cpu")
-N_WIDE = 1500  # a stack of blocks and single ones
+N_WIDE = 1500  # a batch of blocks and single ones
 
 
 @pytest.fixture(scope="module")
