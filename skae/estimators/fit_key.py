@@ -124,7 +124,7 @@ class _Key:
             self.is_sure = False
             return None
         own = self.describe([function.__defaults__, function.__kwdefaults__, vars(function)])
-        self.is_sure &= function.__builtins__ is vars(builtins)  # type: ignore[attr-defined]
+        self.is_sure &= function.__builtins__ is vars(builtins)
         return "function", _bytecode(function.__code__), enclosed, own, self._describe_globals(function)
 
     def _describe_globals(self, function: FunctionType) -> list:
