@@ -1,5 +1,4 @@
 import pickle
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,15 +6,11 @@ import torch
 
 from skae import AutoEncoderTransformer, DenoisingAutoEncoder
 from skae.estimators import greedy
-from skae.estimators.greedy import layer_view, pretrain_layers
+from skae.estimators.greedy import layer_view
 from skae.estimators.stacked import StackedAutoEncoder
 from skae.interfaces import RowSummary
 from skae.networks import DenseNetwork
-from skae.objectives import LOSSES
 from skae.random import RandomStreams
-from skae.training import Schedule
-
-SCHEDULE = Schedule(64, 1, "constant", (4e-3,), (0.0,), 10, 1e-4, False)
 
 
 def quick(n_components=8, **parameters):
@@ -42,22 +37,10 @@ def build(digits, **parameters):
     return specification.build(RowSummary(X.mean(0), float(X.std())), 8, RandomStreams([0]), False)
 
 
-def pretrain(network, X, held_out=None, **settings):
-    return pretrain_layers(
-        network,
-        X,
-        held_out,
-        **{
-            "loss": LOSSES["squared_error"],
-            "corruption": None,
-            "noise_level": 0.2,
-            "schedule": SCHEDULE,
-            "max_iter": 2,
-            "seed": 0,
-            "verbose": False,
-            **settings,
-        },
-    )
+def pretrain(network, X, held_out=None, seed=0, **parameters):
+    stacked = quick(**{"batch_size": 64, "learning_rate": "constant", "pretrain_max_iter": 2, **parameters})
+    stacked._pretrain(network, X, held_out, seed)
+    return stacked.pretraining_loss_curves_
 
 
 # ---- pre-training ------------------------------------------------------------------------------------------
@@ -138,7 +121,7 @@ def test_the_input_of_every_layer_is_corrupted_and_the_clean_one_its_target(digi
         return torch.zeros_like(x)
 
     network = build(digits)
-    curves = pretrain(network, digits, corruption=erase, max_iter=20)
+    curves = pretrain(network, digits, corruption=erase, pretrain_max_iter=20)
     assert list(dict.fromkeys(seen)) == [64, 32, 16]
     # nothing is left of the input: the best answer is the mean row
     assert curves[0][-1] == pytest.approx(digits.var(0).mean(), rel=0.05)
@@ -293,7 +276,7 @@ def test_what_stops_pre_training_leaves_the_earlier_state(error, digits, monkeyp
 
 def test_divergence_in_pre_training_is_named(digits):
     with pytest.raises(FloatingPointError, match=r"lower learning_rate_init=1e\+30"):
-        pretrain(build(digits, activation="identity"), digits, schedule=replace(SCHEDULE, learning_rate_init=(1e30,)))
+        pretrain(build(digits, activation="identity"), digits, learning_rate_init=1e30)
     unfitted = quick(learning_rate_init=1e30)
     with pytest.raises(FloatingPointError):
         unfitted.fit(digits)

@@ -10,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 from torch.nn import functional as F
 
 from skae import AutoEncoderOutlierDetector
-from skae.estimators.greedy import pretrain_layers
+from skae.estimators.greedy import GreedyPretraining
 from skae.estimators.stacked_classifier import StackedAutoEncoderClassifier
 from skae.interfaces import Batch
 from skae.networks import DenseNetwork
@@ -104,14 +104,13 @@ def test_rows_without_a_class_only_pre_train(classes):
 
 def test_fine_tuning_starts_from_the_pre_trained_layers(classes, monkeypatch):
     X, _, partly = classes
-    pretrained = []
+    pretrain, pretrained = GreedyPretraining._pretrain, []
 
-    def remember(network, *args, **kwargs):
-        curves = pretrain_layers(network, *args, **kwargs)
+    def remember(self, network, *args):
+        pretrain(self, network, *args)
         pretrained.append(torch.cat([p.detach().reshape(-1).clone() for p in network.encoder.parameters()]))
-        return curves
 
-    monkeypatch.setattr("skae.estimators.greedy.pretrain_layers", remember)
+    monkeypatch.setattr(GreedyPretraining, "_pretrain", remember)
     still = quick(max_iter=1, batch_size=4000, learning_rate="constant", learning_rate_init=1e-3).fit(X, partly)
     random = quick(max_iter=1, batch_size=4000, learning_rate_init=1e-3, pretrain_max_iter=0).fit(X, partly)
     after_one_step = encoder_weights(still)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
-from numbers import Real
-from typing import Any, ClassVar, cast
+from numbers import Integral, Real
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from skae._compat import Interval, StrOptions
 from skae.device import on_cpu
 from skae.estimators.base import INITIAL_WEIGHTS
+from skae.estimators.parameters import parameter
 from skae.estimators.reconstruction import BaseAutoEncoder
 from skae.interfaces import Network, Objective, RowSummary
 from skae.networks import DenseNetwork
@@ -52,8 +53,6 @@ class AdversarialAutoEncoder(BaseAutoEncoder):
         Units of the discriminator's hidden layers.
     {shared_parameters}
 
-    Attributes
-    ----------
     {shared_attributes}
 
     See Also
@@ -84,17 +83,11 @@ class AdversarialAutoEncoder(BaseAutoEncoder):
     """
 
     _: KW_ONLY
-    prior: str | Callable = "normal"
-    adversarial_weight: float = 0.1
-    discriminator_layer_sizes: Any = (128, 128)
+    prior: str | Callable = parameter("normal", StrOptions(set(PRIORS)), callable)
+    adversarial_weight: float = parameter(0.1, Interval(Real, 0, None, closed="left"))
+    discriminator_layer_sizes: Any = parameter((128, 128), "array-like", Interval(Integral, 1, None, closed="left"))
 
     _fixed_by_fit: ClassVar[tuple[str, ...]] = (*BaseAutoEncoder._fixed_by_fit, "prior", "discriminator_layer_sizes")
-    _parameter_constraints: ClassVar[dict] = {
-        **BaseAutoEncoder._parameter_constraints,
-        "prior": [StrOptions(set(PRIORS)), callable],
-        "adversarial_weight": [Interval(Real, 0, None, closed="left")],
-        "discriminator_layer_sizes": BaseAutoEncoder._parameter_constraints["hidden_layer_sizes"],
-    }
 
     def sample(self, n_samples=1):
         """Draw rows: the reconstructions of codes that are drawn from the prior.
@@ -123,5 +116,4 @@ class AdversarialAutoEncoder(BaseAutoEncoder):
 
     def _make_objective(self, network: Any, X: np.ndarray, target: np.ndarray | None) -> Objective:
         drawn = partial(draw, make_prior(self.prior, self.n_components))
-        adversarial = cast(AdversarialNetwork, network)
-        return AdversarialObjective(adversarial, LOSSES[self.loss], drawn, self.adversarial_weight)
+        return AdversarialObjective(network, LOSSES[self.loss], drawn, self.adversarial_weight)

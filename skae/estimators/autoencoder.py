@@ -25,8 +25,6 @@ class AutoEncoderTransformer(BaseAutoEncoder):
         Width of the code.
     {shared_parameters}
 
-    Attributes
-    ----------
     {shared_attributes}
 
     See Also

@@ -119,14 +119,15 @@ class NetworkEstimator(CallbackSupportMixin, SharedParameters, FittedNetwork):
         with transaction(self, model="_network"):
             context = self._init_callback_context(max_subtasks=self.max_iter)
             data = self._check_training_data(X, y, reset=not continued)
-            callback_data = {"X": X, "y": X if y is None else y}  # an autoencoder's target is its input
-            context.call_on_fit_task_begin(estimator=self, **callback_data)
+            # an autoencoder's target is its input
+            task = {"estimator": self, "X": X, "y": X if y is None else y}
+            context.call_on_fit_task_begin(**task)
             fitted = find_fitted(self, data.X) if data.target is None and data.labels is None else None
             if fitted is not None:
                 adopt_state(self, fitted_state(fitted))
             else:
-                self._train(data, continued, one_pass=False, callbacks=(context, callback_data))
-            context.call_on_fit_task_end(estimator=self, **callback_data, reconstruction_attributes=dict)
+                self._train(data, continued, one_pass=False, callbacks=(context, task))
+            context.call_on_fit_task_end(**task, reconstruction_attributes=dict)
         return self
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -220,7 +221,7 @@ class NetworkEstimator(CallbackSupportMixin, SharedParameters, FittedNetwork):
         """Train a new network, or a copy of the fitted one, and set the fitted attributes.
 
         ``one_pass`` is `partial_fit`, which keeps the optimizer's state for the next call. ``callbacks`` are the
-        context of the fit and the data for scikit-learn's callbacks, for which each epoch is a task.
+        context of the fit and what scikit-learn's callbacks are told of each task, here an epoch.
         """
         device = resolve_device(self.device)
         if continued:
@@ -237,22 +238,15 @@ class NetworkEstimator(CallbackSupportMixin, SharedParameters, FittedNetwork):
         objective.loss_scale = loss_scale
         history = History(optimizer_states=self._optimizer_states if continued and one_pass else [])
 
-        def fitted_attributes() -> dict:
-            return self._fitted_attributes(network, seed, loss_scale, history, earlier, one_pass)
+        fitted_attributes = partial(self._fitted_attributes, network, seed, loss_scale, history, earlier, one_pass)
+        training_seed = self._training_seed(seed)
 
         def begin_epoch() -> Callable[[], bool]:
             assert callbacks is not None
-            context, callback_data = callbacks
+            context, task = callbacks
             epoch = context.subcontext(task_name="epoch")
-            epoch.call_on_fit_task_begin(estimator=self, **callback_data)
-            return partial(
-                epoch.call_on_fit_task_end,
-                estimator=self,
-                **callback_data,
-                reconstruction_attributes=fitted_attributes,
-            )
-
-        training_seed = self._training_seed(seed)
+            epoch.call_on_fit_task_begin(**task)
+            return partial(epoch.call_on_fit_task_end, **task, reconstruction_attributes=fitted_attributes)
 
         def train_network() -> None:
             with training_precision(device, self.precision):

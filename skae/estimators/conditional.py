@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
 from numbers import Real
-from typing import Any, ClassVar, cast
+from typing import Any
 
 import numpy as np
 import torch
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 from torch import Tensor
 
 from skae._compat import Interval
 from skae.estimators.density import DensityScores
-from skae.estimators.labels import PartlyLabelled, encode_labels, read_labels
-from skae.estimators.reconstruction import BaseAutoEncoder
+from skae.estimators.labels import PartlyLabelled, read_labels
+from skae.estimators.parameters import parameter
 from skae.interfaces import Network, Objective, RowSummary
 from skae.objectives.conditional import ConditionalNetwork, ConditionalObjective
+from skae.objectives.variational import Likelihood
 from skae.priors import SAMPLING, draw_codes, normal
 from skae.random import derived_seeds, seed_from
 
 
 @dataclass(repr=False, eq=False)
-class ConditionalVariationalAutoEncoder(PartlyLabelled, DensityScores, BaseAutoEncoder):
+class ConditionalVariationalAutoEncoder(PartlyLabelled, DensityScores):
     r"""Conditional variational autoencoder: a density of the rows of each class, learnt from few known classes.
 
     A row is thought to come from its class :math:`y` and a code :math:`z`, drawn from the standard normal distribution,
@@ -58,13 +58,11 @@ class ConditionalVariationalAutoEncoder(PartlyLabelled, DensityScores, BaseAutoE
         pass through the decoder.
     {shared_parameters}
 
-    Attributes
-    ----------
+    {shared_attributes}
     classes_ : ndarray of shape (n_classes,)
         The classes, sorted.
     class_prior_ : ndarray of shape (n_classes,)
         Share of each class among the rows where it is known, one row added to each.
-    {shared_attributes}
 
     See Also
     --------
@@ -73,11 +71,9 @@ class ConditionalVariationalAutoEncoder(PartlyLabelled, DensityScores, BaseAutoE
 
     Notes
     -----
-    A class that is unknown is labelled -1: the number, in an array of objects too; "-1" where y has a string type. Take
-    care with unsigned labels: in ``np.where(known, y, -1)`` the -1 becomes the largest number of their type. Such
-    labels, NaN and None raise a ValueError. Write ``np.where(known, y.astype(int), -1)``.
     Without any known class, or without y, there is one class, 0, and what is left is the plain variational
-    autoencoder.
+    autoencoder. `score_samples` puts the bounds given each class together exactly, by ``class_prior_``; `reconstruct`
+    is ``inverse_transform(transform(X), predict(X))``.
 
     ``encoder_`` gives the code of a row given its most probable class, as `transform` does; ``decoder_`` takes codes
     followed by one indicator column for each class. The specification is built three times: its encoder with
@@ -107,49 +103,8 @@ class ConditionalVariationalAutoEncoder(PartlyLabelled, DensityScores, BaseAutoE
     """
 
     _: KW_ONLY
-    beta: float = 1.0
-    classification_weight: float = 1.0
-    bound: str = "elbo"
     n_draws: int = 4
-
-    _parameter_constraints: ClassVar[dict] = {
-        **BaseAutoEncoder._parameter_constraints,
-        **DensityScores._density_constraints,
-        "beta": [Interval(Real, 0, None, closed="left")],
-        "classification_weight": [Interval(Real, 0, None, closed="left")],
-    }
-
-    def fit(self, X, y=None):
-        """Train the autoencoder and the classifier.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Training rows.
-        y : array-like of shape (n_samples,), default=None
-            Classes, -1 where unknown. None, like -1 throughout, makes one class of all rows, 0.
-
-        Returns
-        -------
-        self : object
-            The fitted autoencoder.
-        """
-        return super().fit(X, y)
-
-    def reconstruct(self, X):
-        """Return ``inverse_transform(transform(X), predict(X))``, in one pass.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows.
-
-        Returns
-        -------
-        X_hat : ndarray of shape (n_samples, n_features)
-            Reconstructions.
-        """
-        return super().reconstruct(X)
+    classification_weight: float = parameter(1.0, Interval(Real, 0, None, closed="left"))
 
     def inverse_transform(self, Z, y=None):
         """Return the row that each code stands for in its class.
@@ -174,22 +129,6 @@ class ConditionalVariationalAutoEncoder(PartlyLabelled, DensityScores, BaseAutoE
             prior * self._decode_given(Z, np.full(len(Z), index))
             for index, prior in enumerate(self.class_prior_.tolist())
         )
-
-    def score_samples(self, X):
-        """Return a lower bound on the log-density of each row, whatever its class, in nats.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows.
-
-        Returns
-        -------
-        scores : ndarray of shape (n_samples,), float64
-            Higher is more likely. The bounds given each class are put together exactly, by their
-            ``class_prior_``; the draws are the same for all rows and calls.
-        """
-        return super().score_samples(X)
 
     def sample(self, n_samples=1, y=None):
         r"""Draw rows and their classes.
@@ -238,22 +177,10 @@ class ConditionalVariationalAutoEncoder(PartlyLabelled, DensityScores, BaseAutoE
     # ---- training ------------------------------------------------------------------------------------------
 
     def _class_logits(self, network: Any, x: Tensor) -> Tensor:
-        return cast(ConditionalNetwork, network).class_logits(x)
-
-    def _check_training_data(self, X, y, reset: bool):
-        if reset and self.__sklearn_is_fitted__():
-            for name in ("classes_", "class_prior_"):  # a new fit finds its own
-                self.__dict__.pop(name, None)
-        return super()._check_training_data(X, y, reset)
+        return network.class_logits(x)
 
     def _training_labels(self, X: np.ndarray, y) -> np.ndarray:
-        y, unknown = read_labels(X, np.full(len(X), -1) if y is None else y)
-        known = y[~unknown]
-        if len(known):
-            check_classification_targets(known)
-        if "classes_" not in vars(self):
-            self.classes_ = np.unique(known) if len(known) else np.zeros(1, dtype=int)
-        labels = encode_labels(y, unknown, self.classes_)
+        labels = self._class_numbers(*read_labels(X, np.full(len(X), -1) if y is None else y))
         if len(self.classes_) == 1:
             labels[:] = 0  # what else
         if "class_prior_" not in vars(self):
@@ -266,10 +193,9 @@ class ConditionalVariationalAutoEncoder(PartlyLabelled, DensityScores, BaseAutoE
         n_classes = len(self.classes_)
         widths = [n_classes, 2 * self.n_components * n_classes, self.n_components + n_classes]
         classifier, recognition, generator = self._build_parts(rows, widths, seed)
-        likelihood = self._build_likelihood(rows, recognition.n_members)
+        likelihood = Likelihood(self.loss, rows.scale, recognition.n_members)
         prior = torch.tensor(self.class_prior_, dtype=torch.float64, device="cpu")
         return ConditionalNetwork(classifier, recognition, generator, likelihood, prior)
 
     def _make_objective(self, network: Any, X: np.ndarray, target: np.ndarray | None) -> Objective:
-        conditional = cast(ConditionalNetwork, network)
-        return ConditionalObjective(conditional, self.beta, self.classification_weight, self._known_share)
+        return ConditionalObjective(network, self.beta, self.classification_weight, self._known_share)

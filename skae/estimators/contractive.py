@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from skae._compat import Interval, StrOptions
+from skae.estimators.parameters import parameter
 from skae.estimators.reconstruction import BaseAutoEncoder
 from skae.interfaces import Network, Objective
 from skae.networks import DenseNetwork
@@ -44,8 +45,6 @@ class ContractiveAutoEncoder(BaseAutoEncoder):
         :math:`\lambda`, >= 0. The norm is in units of the code over those of X, squared: scale the columns first.
     {shared_parameters}
 
-    Attributes
-    ----------
     {shared_attributes}
 
     Notes
@@ -77,15 +76,10 @@ class ContractiveAutoEncoder(BaseAutoEncoder):
     """
 
     _: KW_ONLY
-    method: str = "exact"
-    contraction_weight: float = 1e-5
+    method: str = parameter("exact", StrOptions({"exact", "stochastic"}))
+    contraction_weight: float = parameter(1e-5, Interval(Real, 0, None, closed="left"))
 
     _can_be_batched: ClassVar[bool] = True
-    _parameter_constraints: ClassVar[dict] = {
-        **BaseAutoEncoder._parameter_constraints,
-        "method": [StrOptions({"exact", "stochastic"})],
-        "contraction_weight": [Interval(Real, 0, None, closed="left")],
-    }
 
     def _default_network(self) -> DenseNetwork:
         return DenseNetwork(self.hidden_layer_sizes, self.activation, tied_weights=True)

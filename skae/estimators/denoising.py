@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from numbers import Real
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from sklearn.utils.validation import check_array
 
 from skae._compat import Interval, StrOptions
 from skae.corruptions import NAMES, make_corruption
+from skae.estimators.fitted import FLOATS
+from skae.estimators.parameters import parameter
 from skae.estimators.reconstruction import BaseAutoEncoder
 from skae.interfaces import Network, Objective
 from skae.objectives import LOSSES, ReconstructionObjective
@@ -41,13 +43,16 @@ class DenoisingAutoEncoder(BaseAutoEncoder):
         which helps outlier detection.
     {shared_parameters}
 
-    Attributes
-    ----------
     {shared_attributes}
 
     See Also
     --------
     AutoEncoderTransformer : The same without noise.
+
+    Notes
+    -----
+    Where noisy and clean rows are known, call ``fit(X_noisy, X_clean)``: a two-dimensional y, of X's shape, is what to
+    reconstruct from X, which is then not corrupted further. One-dimensional labels are ignored.
 
     References
     ----------
@@ -67,32 +72,8 @@ class DenoisingAutoEncoder(BaseAutoEncoder):
     """
 
     _: KW_ONLY
-    corruption: str | Callable = "gaussian"
-    noise_level: Any = 0.2
-
-    _parameter_constraints: ClassVar[dict] = {
-        **BaseAutoEncoder._parameter_constraints,
-        "corruption": [StrOptions(NAMES), callable],
-        "noise_level": [Interval(Real, 0, None, closed="left"), list, tuple],
-    }
-
-    def fit(self, X, y=None):
-        """Train the autoencoder.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Training rows; noisy ones where y holds the clean ones.
-        y : array-like of shape (n_samples, n_features) or (n_samples,), default=None
-            Clean rows to reconstruct from X, which is then not corrupted further. One-dimensional labels are
-            ignored.
-
-        Returns
-        -------
-        self : object
-            The fitted autoencoder.
-        """
-        return super().fit(X, y)
+    corruption: str | Callable = parameter("gaussian", StrOptions(NAMES), callable)
+    noise_level: Any = parameter(0.2, Interval(Real, 0, None, closed="left"), list, tuple)
 
     def predict(self, X):
         """Return X cleaned; the same as `reconstruct`.
@@ -112,7 +93,7 @@ class DenoisingAutoEncoder(BaseAutoEncoder):
     def _training_target(self, X: np.ndarray, y) -> np.ndarray | None:
         if y is None or np.asarray(y).ndim != 2:
             return None
-        y = check_array(y, dtype=(np.float64, np.float32), order="C", input_name="y")
+        y = check_array(y, dtype=FLOATS, order="C", input_name="y")
         if y.shape != X.shape:
             raise ValueError(
                 f"y of shape {y.shape} cannot be the clean rows of X, which has shape {X.shape}: give it X's shape, "

@@ -2,32 +2,47 @@
 
 from __future__ import annotations
 
-from numbers import Integral
+from dataclasses import KW_ONLY, dataclass
+from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
 from torch import Tensor
 
 from skae._compat import Interval, StrOptions
+from skae.estimators.parameters import parameter
+from skae.estimators.reconstruction import BaseAutoEncoder
 from skae.interfaces import Network, RowSummary
-from skae.objectives.variational import Likelihood, check_linear_code, normal_draws
+from skae.objectives.variational import check_linear_code, normal_draws
 
 
-class DensityScores:
-    """Scores in nats; ``bound`` and ``n_draws`` may be changed after the fit."""
+@dataclass(repr=False, eq=False)
+class DensityScores(BaseAutoEncoder):
+    """Base of the variational autoencoders. ``bound`` and ``n_draws`` may be changed after the fit."""
 
-    bound: str
-    n_draws: int
-    _seed: int
-    _fixed: dict[str, Any]
+    _: KW_ONLY
+    beta: float = parameter(1.0, Interval(Real, 0, None, closed="left"))
+    bound: str = parameter("elbo", StrOptions({"elbo", "importance_weighted"}))
+    n_draws: int = parameter(16, Interval(Integral, 1, None, closed="left"))
+
     _error_power: ClassVar[None] = None  # a bound is no power of the residuals
-    _density_constraints: ClassVar[dict] = {
-        "bound": [StrOptions({"elbo", "importance_weighted"})],
-        "n_draws": [Interval(Integral, 1, None, closed="left")],
-    }
 
-    def _score_checked(self: Any, X: np.ndarray) -> np.ndarray:
-        """Return `score_samples` of rows that another estimator has checked, (n,)."""
+    def score_samples(self, X):
+        """Return a lower bound on the log-density of each row, whatever its class, in nats.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,), float64
+            Higher is more likely. The draws are the same for all rows and calls.
+        """
+        return super().score_samples(X)
+
+    def _score_checked(self, X: np.ndarray) -> np.ndarray:
         self._check_range("X", X, self._fixed["loss"])
         noise = normal_draws(self.n_draws, self._fixed["n_components"], self._seed)
         weighted = self.bound == "importance_weighted"
@@ -47,11 +62,7 @@ class DensityScores:
     def _loss_scale(self, scale: float) -> float:
         return 1.0  # nats, whatever the unit of X
 
-    def _build_parts(self: Any, rows: RowSummary, widths: list[int], seed: int) -> list[Network]:
+    def _build_parts(self, rows: RowSummary, widths: list[int], seed: int) -> list[Network]:
         """Return a network for each width of the code."""
         check_linear_code(self.network)
         return [self._build_from_specification(rows, width, seed) for width in widths]
-
-    def _build_likelihood(self: Any, rows: RowSummary, n_members: int) -> Likelihood:
-        """Return the density around the decoder's output."""
-        return Likelihood(self.loss, rows.scale, n_members)

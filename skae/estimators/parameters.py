@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, Field, dataclass, field
 from inspect import cleandoc
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -17,11 +17,11 @@ from skae.objectives import LOSSES
 from skae.precision import PRECISIONS
 from skae.training import Schedule, auto_batch_size
 
-SHARED_PARAMETERS = """
+PARAMETERS = """
 hidden_layer_sizes : int or sequence of int, default=(128, 64)
     Units of the encoder's hidden layers, from the input inwards; the decoder mirrors them. ``()`` for none.
 activation : {"relu", "gelu", "silu", "tanh", "sigmoid", "identity"}, default="relu"
-    Activation of the hidden layers. The code is linear.
+    Activation of the hidden layers. The code is linear unless said otherwise.
 network : network specification, callable or None, default=None
     Replaces ``hidden_layer_sizes`` and ``activation``: a specification such as
     `skae.networks.DenseNetwork`, or a callable ``(n_features, n_components) -> (encoder, decoder)`` of torch
@@ -70,9 +70,11 @@ verbose : bool, default=False
     Whether to print a line for each epoch.
 """
 
-SHARED_ATTRIBUTES = """
-encoder_, decoder_ : torch.nn.Module
-    The trained halves, over float32 batches (n_samples, n_features) and (n_samples, n_components).
+ATTRIBUTES = """
+Attributes
+----------
+encoder_ : torch.nn.Module
+    The trained encoder, over float32 batches (n_samples, n_features).
 n_iter_ : int
     Epochs run, over all `partial_fit` and ``warm_start`` calls.
 loss_curve_ : list of float
@@ -87,56 +89,68 @@ feature_names_in_ : ndarray of shape (`n_features_in_`,)
     Names of the features, where X has string column names.
 """
 
+DECODER = """
+decoder_ : torch.nn.Module
+    The trained decoder, over float32 batches (n_samples, n_components).
+"""
 
-@dataclass(repr=False, eq=False)
-class SharedParameters(BaseEstimator):
-    """The fields are the constructor's parameters.
+# what a class's docstring may name in braces; a class adds parameters of its own before, attributes after
+SHARED_DOCS = {
+    "shared_parameters": PARAMETERS.strip(),
+    "shared_attributes": ATTRIBUTES.strip() + DECODER.rstrip(),
+    "attributes_without_decoder": ATTRIBUTES.strip(),
+}
 
-    In a subclass's docstring ``{shared_parameters}`` and ``{shared_attributes}`` are replaced by the texts above.
+
+def parameter(default: Any, *constraints: Any) -> Any:
+    """Return a field with a default and the constraints that scikit-learn checks, any of which may hold."""
+    return field(default=default, metadata={"constraints": list(constraints)})
+
+
+class Parameters(BaseEstimator):
+    """Base that collects constraints and fills docstrings in.
+
+    A subclass's ``_parameter_constraints`` are extended by those of its fields. In its docstring
+    ``{shared_parameters}`` and the other keys of `SHARED_DOCS` are replaced by its texts.
     """
 
-    n_components: int = 32
-    _: KW_ONLY
-    hidden_layer_sizes: Any = (128, 64)
-    activation: str = "relu"
-    network: Any = None
-    loss: str = "squared_error"
-    alpha: float = 0.0
-    batch_size: int | str = "auto"
-    learning_rate: str = "cosine"
-    learning_rate_init: float = 4e-3
-    max_iter: int = 100
-    early_stopping: bool = False
-    validation_fraction: float = 0.1
-    n_iter_no_change: int = 10
-    tol: float = 1e-4
-    warm_start: bool = False
-    device: str = "auto"
-    precision: str = "float32"
-    random_state: Any = None
-    verbose: bool = False
+    _parameter_constraints: ClassVar[dict] = {}
 
-    _parameter_constraints: ClassVar[dict] = {
-        "n_components": [Interval(Integral, 1, None, closed="left")],
-        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
-        "activation": DenseNetwork._parameter_constraints["activation"],
-        "network": [HasMethods("build"), callable, None],
-        "loss": [StrOptions(set(LOSSES))],
-        "alpha": [Interval(Real, 0, None, closed="left")],
-        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [StrOptions({"cosine", "constant", "adaptive"})],
-        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "warm_start": ["boolean"],
-        "device": [str],
-        "precision": [StrOptions({*PRECISIONS})],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
-    }
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        fields = {name: value.metadata for name, value in vars(cls).items() if isinstance(value, Field)}
+        if own := {name: metadata["constraints"] for name, metadata in fields.items() if "constraints" in metadata}:
+            cls._parameter_constraints = cls._parameter_constraints | own
+        if cls.__doc__:
+            cls.__doc__ = cleandoc(cls.__doc__)
+            for name, text in SHARED_DOCS.items():
+                cls.__doc__ = cls.__doc__.replace(f"{{{name}}}", text)
+
+
+@dataclass(repr=False, eq=False)
+class SharedParameters(Parameters):
+    """The fields are the constructor's parameters."""
+
+    n_components: int = parameter(32, Interval(Integral, 1, None, closed="left"))
+    _: KW_ONLY
+    hidden_layer_sizes: Any = parameter((128, 64), "array-like", Interval(Integral, 1, None, closed="left"))
+    activation: str = parameter("relu", *DenseNetwork._parameter_constraints["activation"])
+    network: Any = parameter(None, HasMethods("build"), callable, None)
+    loss: str = parameter("squared_error", StrOptions(set(LOSSES)))
+    alpha: float = parameter(0.0, Interval(Real, 0, None, closed="left"))
+    batch_size: int | str = parameter("auto", StrOptions({"auto"}), Interval(Integral, 1, None, closed="left"))
+    learning_rate: str = parameter("cosine", StrOptions({"cosine", "constant", "adaptive"}))
+    learning_rate_init: float = parameter(4e-3, Interval(Real, 0, None, closed="neither"))
+    max_iter: int = parameter(100, Interval(Integral, 1, None, closed="left"))
+    early_stopping: bool = parameter(False, "boolean")
+    validation_fraction: float = parameter(0.1, Interval(Real, 0, 1, closed="neither"))
+    n_iter_no_change: int = parameter(10, Interval(Integral, 1, None, closed="left"))
+    tol: float = parameter(1e-4, Interval(Real, 0, None, closed="left"))
+    warm_start: bool = parameter(False, "boolean")
+    device: str = parameter("auto", str)
+    precision: str = parameter("float32", StrOptions({*PRECISIONS}))
+    random_state: Any = parameter(None, "random_state")
+    verbose: bool = parameter(False, "verbose")
 
     # parameters that decide what a fitted model computes: `fit` keeps their values, and cannot continue with others
     _fixed_by_fit: ClassVar[tuple[str, ...]] = (
@@ -146,13 +160,6 @@ class SharedParameters(BaseEstimator):
         "network",
         "loss",
     )
-
-    def __init_subclass__(cls, **kwargs):
-        super().__init_subclass__(**kwargs)
-        if cls.__doc__:
-            doc = cleandoc(cls.__doc__)
-            doc = doc.replace("{shared_parameters}", SHARED_PARAMETERS.strip())
-            cls.__doc__ = doc.replace("{shared_attributes}", SHARED_ATTRIBUTES.strip())
 
     def _schedule(self, n_samples: int, one_pass: bool) -> Schedule:
         return Schedule(

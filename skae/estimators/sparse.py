@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from skae._compat import Interval, StrOptions
+from skae.estimators.parameters import parameter
 from skae.estimators.reconstruction import BaseAutoEncoder
 from skae.interfaces import Network, Objective
 from skae.networks import DenseNetwork
@@ -51,8 +52,6 @@ class SparseAutoEncoder(BaseAutoEncoder):
         :math:`\rho`, in (0, 1), for "kl": the share of rows for which each unit should be active.
     {shared_parameters}
 
-    Attributes
-    ----------
     {shared_attributes}
 
     See Also
@@ -76,18 +75,12 @@ class SparseAutoEncoder(BaseAutoEncoder):
     """
 
     _: KW_ONLY
-    sparsity: str = "l1"
-    sparsity_weight: float | str = "auto"
-    target_rate: float = 0.05
+    sparsity: str = parameter("l1", StrOptions({"l1", "kl"}))
+    sparsity_weight: float | str = parameter("auto", StrOptions({"auto"}), Interval(Real, 0, None, closed="left"))
+    target_rate: float = parameter(0.05, Interval(Real, 0, 1, closed="neither"))
 
     _can_be_batched: ClassVar[bool] = True
     _fixed_by_fit: ClassVar[tuple[str, ...]] = (*BaseAutoEncoder._fixed_by_fit, "sparsity")
-    _parameter_constraints: ClassVar[dict] = {
-        **BaseAutoEncoder._parameter_constraints,
-        "sparsity": [StrOptions({"l1", "kl"})],
-        "sparsity_weight": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
-        "target_rate": [Interval(Real, 0, 1, closed="neither")],
-    }
 
     def _default_network(self) -> DenseNetwork:
         code_activation = "relu" if self.sparsity == "l1" else "sigmoid"

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import KW_ONLY, dataclass
-from typing import ClassVar
+from dataclasses import dataclass
 
 import numpy as np
-from torch import Tensor
 
 from skae.corruptions import make_corruption
 from skae.estimators.greedy import GreedyPretraining
@@ -48,12 +45,10 @@ class StackedAutoEncoder(GreedyPretraining, BaseAutoEncoder):
         With 0 there is no pre-training.
     {shared_parameters}
 
-    Attributes
-    ----------
+    {shared_attributes}
     pretraining_loss_curves_ : list of list of float
         Loss of each epoch of pre-training, for each layer: in ``loss`` for the first, squared error of the codes for
         the others. Empty where ``pretrain_max_iter`` is 0.
-    {shared_attributes}
 
     See Also
     --------
@@ -84,18 +79,6 @@ class StackedAutoEncoder(GreedyPretraining, BaseAutoEncoder):
     ([2, 2, 2], 1)
     """
 
-    _: KW_ONLY
-    tied_weights: bool = True
-    corruption: str | Callable | None = None
-    noise_level: float = 0.2
-    pretrain_max_iter: int = 10
-
-    _fixed_by_fit: ClassVar[tuple[str, ...]] = (*BaseAutoEncoder._fixed_by_fit, "tied_weights")
-    _parameter_constraints: ClassVar[dict] = {
-        **BaseAutoEncoder._parameter_constraints,
-        **GreedyPretraining._pretraining_constraints,
-    }
-
     def _default_network(self) -> DenseNetwork:
         return DenseNetwork(self.hidden_layer_sizes, self.activation, tied_weights=self.tied_weights)
 
@@ -103,6 +86,3 @@ class StackedAutoEncoder(GreedyPretraining, BaseAutoEncoder):
         device = next(network.parameters()).device
         noise = None if self.corruption is None else make_corruption(self.corruption, self.noise_level, X, device)
         return ReconstructionObjective(network, LOSSES[self.loss], noise)
-
-    def _pretrain(self, network: Network, X: np.ndarray, held_out: Tensor | None, seed: int) -> None:
-        self._pretrain_layers(network, X, held_out, seed)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from sklearn.base import ClassifierMixin
-from sklearn.utils.multiclass import check_classification_targets
 from torch import Tensor
 
 from skae.device import on_cpu
-from skae.estimators.base import INITIAL_WEIGHTS, NetworkEstimator, TrainingData
+from skae.estimators.base import INITIAL_WEIGHTS, TrainingData
 from skae.estimators.greedy import GreedyPretraining
-from skae.estimators.labels import PartlyLabelled, encode_labels, read_labels
+from skae.estimators.labels import PartlyLabelled, read_labels
 from skae.interfaces import Network, Objective, RowSummary
 from skae.networks import DenseNetwork
 from skae.networks.layers import BatchedLinear, BatchedPerceptron, DenseAutoEncoder
@@ -24,7 +23,7 @@ from skae.training import summarize
 
 
 @dataclass(repr=False, eq=False)
-class StackedAutoEncoderClassifier(ClassifierMixin, PartlyLabelled, GreedyPretraining, NetworkEstimator):
+class StackedAutoEncoderClassifier(ClassifierMixin, PartlyLabelled, GreedyPretraining):
     r"""Classifier whose layers are first trained, without labels, as a stacked denoising autoencoder.
 
     Each layer learns to undo noise on the output of the layers below, as in `StackedAutoEncoder`, from all rows. Then a
@@ -49,26 +48,11 @@ class StackedAutoEncoderClassifier(ClassifierMixin, PartlyLabelled, GreedyPretra
         Epochs of pre-training a layer, >= 0. 0 trains from random weights.
     {shared_parameters}
 
-    Attributes
-    ----------
+    {attributes_without_decoder}
     classes_ : ndarray of shape (n_classes,)
         The classes, sorted.
     pretraining_loss_curves_ : list of list of float
         Loss of each epoch of pre-training, for each layer. Empty where ``pretrain_max_iter`` is 0.
-    encoder_ : torch.nn.Module
-        The trained encoder, over float32 batches (n_samples, n_features).
-    n_iter_ : int
-        Epochs of supervised training, over all `partial_fit` and ``warm_start`` calls.
-    loss_curve_ : list of float
-        Mean negative log-likelihood of each epoch of supervised training.
-    validation_loss_curve_ : list of float or None
-        Held-out loss of each epoch, NaN for epochs without ``early_stopping``; None if it was never used.
-    best_epoch_ : int
-        Epoch of the last `fit` with the lowest monitored loss, counted from 1.
-    n_features_in_ : int
-        Number of features seen during `fit`.
-    feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the features, where X has string column names.
 
     See Also
     --------
@@ -76,14 +60,10 @@ class StackedAutoEncoderClassifier(ClassifierMixin, PartlyLabelled, GreedyPretra
 
     Notes
     -----
-    ``loss`` is that of pre-training. `transform` gives the code after fine-tuning; it has no decoder any more. `score`
-    is the accuracy.
-
-    A class that is unknown is labelled -1: the number, in an array of objects too; "-1" where y has a string type. Take
-    care with unsigned labels: in ``np.where(known, y, -1)`` the -1 becomes the largest number of their type. Such
-    labels, NaN and None raise a ValueError. Write ``np.where(known, y.astype(int), -1)``. Where y holds -1 and 1 and
-    nothing else, these are two classes. ``early_stopping`` holds out labelled rows, also from pre-training. ``network``
-    must be a `skae.networks.DenseNetwork` or None.
+    ``loss`` is that of pre-training; ``n_iter_`` and the loss curves belong to the supervised training after it.
+    `transform` gives the code after that training, which has no decoder any more. `score` is the accuracy. Where y
+    holds -1 and 1 and nothing else, these are two classes. ``early_stopping`` holds out labelled rows, also from
+    pre-training. ``network`` must be a `skae.networks.DenseNetwork` or None.
 
     References
     ----------
@@ -105,68 +85,25 @@ class StackedAutoEncoderClassifier(ClassifierMixin, PartlyLabelled, GreedyPretra
     """
 
     _: KW_ONLY
-    tied_weights: bool = True
     corruption: str | Callable | None = "masking"
     noise_level: float = 0.5
-    pretrain_max_iter: int = 10
-
-    _fixed_by_fit: ClassVar[tuple[str, ...]] = (*NetworkEstimator._fixed_by_fit, "tied_weights")
-    _parameter_constraints: ClassVar[dict] = {
-        **NetworkEstimator._parameter_constraints,
-        **GreedyPretraining._pretraining_constraints,
-    }
-
-    def fit(self, X, y=None):
-        """Pre-train on all rows, then train on those with a class.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Training rows.
-        y : array-like of shape (n_samples,)
-            Classes, -1 where unknown.
-
-        Returns
-        -------
-        self : object
-            The fitted classifier.
-
-        Raises
-        ------
-        ValueError
-            If a parameter, X or y is not valid; nothing has changed then.
-        FloatingPointError
-            If training diverges. Like a KeyboardInterrupt, it leaves the best weights so far, or the earlier state if
-            no supervised epoch was finished.
-        """
-        return super().fit(X, y)
 
     # ---- training ------------------------------------------------------------------------------------------
 
     def _class_logits(self, network: Any, x: Tensor) -> Tensor:
         return network(x)
 
-    def _check_training_data(self, X, y, reset: bool):
-        if reset and self.__sklearn_is_fitted__():
-            self.__dict__.pop("classes_", None)  # a new fit finds its own
-        return super()._check_training_data(X, y, reset)
-
     def _training_labels(self, X: np.ndarray, y) -> np.ndarray:
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
         y, unknown = read_labels(X, y)
-        if "classes_" not in vars(self):
-            known = y if set(y.tolist()) == {-1, 1} else y[~unknown]
-            if len(known):
-                check_classification_targets(known)
-            self.classes_ = np.unique(known)
-        if -1 in self.classes_.tolist():
-            unknown = np.zeros(len(y), dtype=bool)
+        if -1 in self.classes_.tolist() if "classes_" in vars(self) else set(y.tolist()) == {-1, 1}:
+            unknown[:] = False
         if unknown.all():
             raise ValueError(
                 "y labels every row -1, unknown: some rows must have a class. StackedAutoEncoder does without."
             )
-        return encode_labels(y, unknown, self.classes_)
+        return self._class_numbers(y, unknown)
 
     def _rows_to_train(self, data: TrainingData) -> np.ndarray:
         assert data.labels is not None
@@ -194,9 +131,5 @@ class StackedAutoEncoderClassifier(ClassifierMixin, PartlyLabelled, GreedyPretra
     def _pretrain(self, network: Network, X: np.ndarray, held_out: Tensor | None, seed: int) -> None:
         # built once more, with the same initial weights, for its decoder
         autoencoder = self._build_from_specification(summarize(X), self.n_components, seed)
-        self._pretrain_layers(autoencoder.to(next(network.parameters()).device), X, held_out, seed)
+        super()._pretrain(autoencoder.to(next(network.parameters()).device), X, held_out, seed)
         network.encoder.load_state_dict(autoencoder.encoder.state_dict())
-
-
-# the top layer is a hidden layer of the classifier
-StackedAutoEncoderClassifier.__doc__ = str(StackedAutoEncoderClassifier.__doc__).replace(" The code is linear.", "")

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
-from numbers import Real
-from typing import Any, ClassVar, cast
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from skae._compat import Interval
 from skae.estimators.density import DensityScores
-from skae.estimators.reconstruction import BaseAutoEncoder
 from skae.interfaces import Network, Objective, RowSummary
-from skae.objectives.variational import VariationalNetwork, VariationalObjective
+from skae.objectives.variational import Likelihood, VariationalNetwork, VariationalObjective
 from skae.priors import draw_codes, normal
 
 
 @dataclass(repr=False, eq=False)
-class VariationalAutoEncoder(DensityScores, BaseAutoEncoder):
+class VariationalAutoEncoder(DensityScores):
     r"""Variational autoencoder: a density of the rows, from which new ones can be drawn.
 
     A row is thought to come from a code :math:`z`, drawn from the standard normal distribution, through the decoder's
@@ -49,8 +46,6 @@ class VariationalAutoEncoder(DensityScores, BaseAutoEncoder):
         the decoder.
     {shared_parameters}
 
-    Attributes
-    ----------
     {shared_attributes}
 
     See Also
@@ -85,34 +80,7 @@ class VariationalAutoEncoder(DensityScores, BaseAutoEncoder):
     True
     """
 
-    _: KW_ONLY
-    beta: float = 1.0
-    bound: str = "elbo"
-    n_draws: int = 16
-
     _can_be_batched: ClassVar[bool] = True
-    _parameter_constraints: ClassVar[dict] = {
-        **BaseAutoEncoder._parameter_constraints,
-        **DensityScores._density_constraints,
-        "beta": [Interval(Real, 0, None, closed="left")],
-    }
-
-    def score_samples(self, X):
-        """Return a lower bound on the log-density of each row, in nats.
-
-        The draws are the same for all rows and calls.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows.
-
-        Returns
-        -------
-        scores : ndarray of shape (n_samples,), float64
-            Higher is more likely.
-        """
-        return super().score_samples(X)
 
     def sample(self, n_samples=1):
         r"""Draw rows, as the means of :math:`p(x \mid z)` for codes :math:`z` from the standard normal distribution.
@@ -132,8 +100,8 @@ class VariationalAutoEncoder(DensityScores, BaseAutoEncoder):
 
     def _build_network(self, rows: RowSummary, seed: int) -> Network:
         recognition, generator = self._build_parts(rows, [2 * self.n_components, self.n_components], seed)
-        likelihood = self._build_likelihood(rows, recognition.n_members)
+        likelihood = Likelihood(self.loss, rows.scale, recognition.n_members)
         return VariationalNetwork(recognition, generator, likelihood, self.n_components)
 
     def _make_objective(self, network: Any, X: np.ndarray, target: np.ndarray | None) -> Objective:
-        return VariationalObjective(cast(VariationalNetwork, network), self.beta)
+        return VariationalObjective(network, self.beta)
