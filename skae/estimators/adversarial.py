@@ -30,8 +30,7 @@ class AdversarialAutoEncoder(BaseAutoEncoder):
     r"""Adversarial autoencoder: its codes follow a distribution of your choice, so that new rows can be drawn.
 
     While encoder :math:`f` and decoder :math:`g` learn to reconstruct, a discriminator :math:`D` learns to tell codes
-    from numbers drawn from the prior, and the encoder to deceive it [1]_. In each step the discriminator minimises the
-    mean of
+    from draws of the prior, and the encoder to deceive it [1]_. In each step the discriminator minimises the mean of
 
     .. math:: -\log D(z) - \log(1 - D(f(x))), \quad z \sim \text{prior},
 
@@ -43,10 +42,9 @@ class AdversarialAutoEncoder(BaseAutoEncoder):
     n_components : int, default=32
         Width of the code. Wide codes are harder for the discriminator; 2 to 16 work well.
     prior : {"normal", "uniform", "gaussian_mixture", "swiss_roll"} or callable, default="normal"
-        "normal" is the standard normal distribution, "uniform" is that over [-1, 1] in each component,
-        "gaussian_mixture" ten clusters around a circle of radius 2 and "swiss_roll" a spiral of that radius, both in
-        the first two components; other components are standard normal. A callable
-        ``(n, n_components, generator)`` takes a `torch.Generator` and returns a tensor (n, n_components) on its device.
+        "normal" is standard normal, "uniform" is over [-1, 1]; "gaussian_mixture" is ten clusters around a circle of
+        radius 2 and "swiss_roll" a spiral of that radius, in the first two components, with others standard normal. A
+        callable ``(n, n_components, generator)`` returns a tensor (n, n_components) on its `torch.Generator`'s device.
     adversarial_weight : float, default=0.1
         Weight w of the adversarial loss, >= 0. More than 0.3 made training unstable in our measurements.
     discriminator_layer_sizes : int or sequence of int, default=(128, 128)
@@ -66,9 +64,8 @@ class AdversarialAutoEncoder(BaseAutoEncoder):
 
     References
     ----------
-    .. [1] Makhzani, A., Shlens, J., Jaitly, N., Goodfellow, I. and Frey, B., "Adversarial autoencoders",
-       arXiv:1511.05644, 2015.
-    .. [2] Goodfellow, I., Pouget-Abadie, J., Mirza, M. et al., "Generative adversarial nets", NeurIPS 2014.
+    .. [1] Makhzani, A. et al., "Adversarial autoencoders", arXiv:1511.05644, 2015.
+    .. [2] Goodfellow, I. et al., "Generative adversarial nets", NeurIPS 2014.
     .. [3] Radford, A., Metz, L. and Chintala, S., "Unsupervised representation learning with deep convolutional
        generative adversarial networks", ICLR 2016.
 

@@ -38,8 +38,7 @@ class ConditionalVariationalAutoEncoder(PartlyLabelled, DensityScores):
     :math:`\sum_y q(y \mid x) (L(x, y) - \log q(y \mid x))`, over all classes in one pass. Known classes also train
     the classifier, with weight ``classification_weight``: model M2 of [1]_.
 
-    ``loss`` names :math:`p(x \mid y, z)` as in `VariationalAutoEncoder`. All losses and scores are in nats, summed
-    over the features.
+    ``loss`` names :math:`p(x \mid y, z)`, and losses and scores are in nats, as in `VariationalAutoEncoder`.
 
     Parameters
     ----------
@@ -51,11 +50,9 @@ class ConditionalVariationalAutoEncoder(PartlyLabelled, DensityScores):
         Weight of the classifier's log-loss, >= 0: alpha in [1]_. The log-loss is a mean over the rows of known class,
         the bound a mean over all rows. With 1,000 of 60,000 labels of MNIST, 1 did better than 0.3, 3 and 10.
     bound : {"elbo", "importance_weighted"}, default="elbo"
-        Bound on :math:`\log p(x \mid y)` in `score_samples`: with the mean over ``n_draws`` codes outside the logarithm
-        or, tighter, inside it [2]_.
+        Bound on :math:`\log p(x \mid y)` in `score_samples`, as in `VariationalAutoEncoder` [2]_.
     n_draws : int, default=4
-        Codes that `score_samples` draws for a row and class, evenly spread where it is a power of 2; each costs a
-        pass through the decoder.
+        Codes that `score_samples` draws for a row and class; each costs a pass through the decoder.
     {shared_parameters}
 
     {shared_attributes}
@@ -76,15 +73,13 @@ class ConditionalVariationalAutoEncoder(PartlyLabelled, DensityScores):
     is ``inverse_transform(transform(X), predict(X))``.
 
     ``encoder_`` gives the code of a row given its most probable class, as `transform` does; ``decoder_`` takes codes
-    followed by one indicator column for each class. The specification is built three times: its encoder with
-    ``n_classes`` and with ``2 * n_components * n_classes`` outputs, its decoder with ``n_components + n_classes``
-    inputs; a callable ``network`` is called with these widths. Halves that share weights and a
-    ``code_activation`` raise a ValueError.
+    followed by one indicator column for each class. ``network`` is built, or called, three times: for
+    ``n_classes`` and ``2 * n_components * n_classes`` outputs of its encoder and for ``n_components + n_classes``
+    inputs of its decoder. Halves that share weights and a ``code_activation`` raise a ValueError.
 
     References
     ----------
-    .. [1] Kingma, D. P., Rezende, D. J., Mohamed, S. and Welling, M., "Semi-supervised learning with deep generative
-       models", NeurIPS 2014.
+    .. [1] Kingma, D. P. et al., "Semi-supervised learning with deep generative models", NeurIPS 2014.
     .. [2] Burda, Y., Grosse, R. and Salakhutdinov, R., "Importance weighted autoencoders", ICLR 2016.
 
     Examples
@@ -114,8 +109,7 @@ class ConditionalVariationalAutoEncoder(PartlyLabelled, DensityScores):
         Z : array-like of shape (n_samples, n_components)
             Codes.
         y : class, array-like of shape (n_samples,) or None, default=None
-            Classes. Where None, a code says nothing of its class, and its row is the mean over all classes, weighted by
-            ``class_prior_``.
+            Classes. None gives the mean over all classes, weighted by ``class_prior_``.
 
         Returns
         -------
@@ -125,15 +119,10 @@ class ConditionalVariationalAutoEncoder(PartlyLabelled, DensityScores):
         Z = self._check_codes(Z)
         if y is not None:
             return self._decode_given(Z, self._indices(y, len(Z)))
-        return sum(
-            prior * self._decode_given(Z, np.full(len(Z), index))
-            for index, prior in enumerate(self.class_prior_.tolist())
-        )
+        return sum(p * self._decode_given(Z, np.full(len(Z), i)) for i, p in enumerate(self.class_prior_.tolist()))
 
     def sample(self, n_samples=1, y=None):
-        r"""Draw rows and their classes.
-
-        Rows are the means of :math:`p(x \mid y, z)` for codes :math:`z` from the standard normal distribution.
+        r"""Draw rows and their classes: means of :math:`p(x \mid y, z)` for codes :math:`z` from a standard normal.
 
         Parameters
         ----------

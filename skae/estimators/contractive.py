@@ -25,22 +25,21 @@ class ContractiveAutoEncoder(BaseAutoEncoder):
 
     .. math:: d(x, g(f(x))) + \lambda\, \lVert J_f(x) \rVert_F^2,
 
-    the squared Frobenius norm of the encoder's Jacobian at each row [1]_. The code keeps the directions along which
-    rows vary, because the reconstruction needs them, and flattens all others. `score_samples` and `score` measure only
-    :math:`d`.
+    with the squared Frobenius norm of the encoder's Jacobian at each row [1]_. The code keeps the directions in which
+    rows vary, which the reconstruction needs, and flattens all others. `score_samples` measures only :math:`d`.
 
     Parameters
     ----------
     n_components : int, default=32
         Width of the code.
     method : {"exact", "stochastic"}, default="exact"
-        "exact" computes the norm in closed form, for dense networks of any depth and activation without normalisation
-        and dropout. With 784 features, 32 components and batches of 256 rows, on one CPU core, a step takes as long as
-        1.1 plain steps without a hidden layer, and as 1.4, 2.4 and 3.4 with one of 128, 512 and 1,000 units and a
-        linear code. It takes longer where every row needs its own matrices: 3.5, 10 and 16 for these widths with a
-        relu, tanh or silu on the code, 4.3 with hidden layers of 128 and 64 units. "stochastic" estimates the norm
-        without bias by one random vector for each row, :math:`\mathrm{E}_v \lVert J_f(x)^\top v \rVert^2` with random
-        signs :math:`v` [2]_. It takes about two plain steps, with any network that can be differentiated twice.
+        "exact" computes the norm in closed form, for dense networks without normalisation and dropout. With 784
+        features, 32 components and batches of 256 rows, on one CPU core, a step takes as long as 1.1 plain steps
+        without a hidden layer, and as 1.4, 2.4 and 3.4 with one of 128, 512 and 1,000 units and a linear code. It
+        takes longer where every row needs its own matrices: 3.5, 10 and 16 for these widths with a relu, tanh or silu
+        on the code, 4.3 with hidden layers of 128 and 64 units. "stochastic" estimates the norm without bias by random
+        signs :math:`v` for each row, :math:`\mathrm{E}_v \lVert J_f(x)^\top v \rVert^2` [2]_. It takes about two plain
+        steps, with any network that can be differentiated twice.
     contraction_weight : float, default=1e-5
         :math:`\lambda`, >= 0. The norm is in units of the code over those of X, squared: scale the columns first.
     {shared_parameters}
@@ -58,8 +57,7 @@ class ContractiveAutoEncoder(BaseAutoEncoder):
 
     References
     ----------
-    .. [1] Rifai, S., Vincent, P., Muller, X., Glorot, X. and Bengio, Y., "Contractive auto-encoders: explicit
-       invariance during feature extraction", ICML 2011.
+    .. [1] Rifai, S. et al., "Contractive auto-encoders: explicit invariance during feature extraction", ICML 2011.
     .. [2] Hutchinson, M. F., "A stochastic estimator of the trace of the influence matrix for Laplacian smoothing
        splines", Communications in Statistics 18(3), 1989.
     .. [3] Alain, G. and Bengio, Y., "What regularized auto-encoders learn from the data-generating distribution",

@@ -24,8 +24,8 @@ class DenoisingAutoEncoder(BaseAutoEncoder):
     r"""Denoising autoencoder: learns to undo noise that is put on its input.
 
     Encoder :math:`f` and decoder :math:`g` minimise the mean of :math:`d(x, g(f(\tilde x)))`, where
-    :math:`\tilde x` is :math:`x` with noise, drawn anew for every batch [1]_. To remove the noise, the network has to
-    learn how the features depend on each other. So the code cannot be a mere copy of the row, even where it is wide.
+    :math:`\tilde x` is :math:`x` with noise, drawn anew for every batch [1]_. To remove it, the network has to learn
+    how the features depend on each other, so that even a wide code is no mere copy of the row.
 
     Parameters
     ----------
@@ -33,14 +33,12 @@ class DenoisingAutoEncoder(BaseAutoEncoder):
         Width of the code.
     corruption : {"gaussian", "masking", "salt_and_pepper", "swap"} or callable, default="gaussian"
         "gaussian" adds normal noise of standard deviation ``noise_level`` in X's units. The others change each value
-        with probability ``noise_level``: "masking" to 0, "salt_and_pepper" to its column's training minimum or
-        maximum, "swap" to the value of another row of the batch in the same column. A callable
-        ``(batch, generator)`` takes a tensor (n_samples, n_features) and a `torch.Generator` on its device and returns
-        the corrupted tensor; ``noise_level`` is not used then.
+        with probability ``noise_level``: "masking" to 0, "salt_and_pepper" to its column's training minimum or maximum,
+        "swap" to that of another row of the batch. A callable ``(batch, generator)`` takes a tensor (n_samples,
+        n_features) and a `torch.Generator` on its device and returns the corrupted tensor, without ``noise_level``.
     noise_level : float or (low, high), default=0.2
-        Strength of the corruption: >= 0 for "gaussian", in [0, 1] for the others. With "gaussian" also a range from
-        which every row draws its own level, log-uniformly: the network learns to see both small and large deviations,
-        which helps outlier detection.
+        Strength of the corruption: >= 0 for "gaussian", in [0, 1] for the others. From a range, for "gaussian", every
+        row draws its own level, log-uniformly: the network learns of small and large deviations, to detect outliers.
     {shared_parameters}
 
     {shared_attributes}
@@ -56,8 +54,7 @@ class DenoisingAutoEncoder(BaseAutoEncoder):
 
     References
     ----------
-    .. [1] P. Vincent, H. Larochelle, Y. Bengio and P.-A. Manzagol, "Extracting and composing robust features with
-       denoising autoencoders", ICML 2008.
+    .. [1] P. Vincent et al., "Extracting and composing robust features with denoising autoencoders", ICML 2008.
 
     Examples
     --------

@@ -23,13 +23,11 @@ hidden_layer_sizes : int or sequence of int, default=(128, 64)
 activation : {"relu", "gelu", "silu", "tanh", "sigmoid", "identity"}, default="relu"
     Activation of the hidden layers. The code is linear unless said otherwise.
 network : network specification, callable or None, default=None
-    Replaces ``hidden_layer_sizes`` and ``activation``: a specification such as
-    `skae.networks.DenseNetwork`, or a callable ``(n_features, n_components) -> (encoder, decoder)`` of torch
-    modules over batches of rows.
+    Replaces ``hidden_layer_sizes`` and ``activation``: a specification such as `skae.networks.DenseNetwork`, or a
+    callable ``(n_features, n_components) -> (encoder, decoder)`` of torch modules over batches of rows.
 loss : {"squared_error", "absolute_error", "huber", "binary_cross_entropy"}, default="squared_error"
-    Distance between a row and its reconstruction, mean over the features. With "binary_cross_entropy" X must lie
-    in [0, 1], the network's output is taken as logits and the reconstruction is a probability. "huber" is squared
-    up to a distance of 1 and linear beyond.
+    Distance of a row to its reconstruction, mean over the features. "huber" is squared up to 1 and linear beyond.
+    "binary_cross_entropy" needs X in [0, 1] and takes the network's output as logits of the reconstruction.
 alpha : float, default=0.0
     Decoupled weight decay (AdamW, Loshchilov & Hutter 2019), over all parameters of the network.
 batch_size : int or "auto", default="auto"
@@ -59,9 +57,9 @@ device : {"auto", "cpu", "cuda", "cuda:<index>", "mps"}, default="auto"
     Where to compute. "auto" is a GPU where there is one. A model fitted on a GPU is pickled as a CPU model, scores
     on a machine without a GPU, and moves back where ``device`` is available.
 precision : {"float32", "tf32", "bfloat16"}, default="float32"
-    Format of matrix products in training; weights, sums and everything after training are float32. "tf32" (NVIDIA
-    GPUs since Ampere) and "bfloat16" (these GPUs and CPUs) are faster for large networks, at three and two decimal
-    digits. Where the device does not support them, training is in float32, and the log says so once.
+    Format of matrix products in training; everything else is float32. "tf32" (NVIDIA GPUs since Ampere) and "bfloat16"
+    (these GPUs and CPUs) are faster for large networks, at three and two decimal digits. Where the device does not
+    support them, training is in float32, and the log says so once.
 random_state : int, RandomState instance or None, default=None
     Seed of weights, shuffling, hold-out and noise. The same int gives the same model to the bit on one CPU
     machine. NumPy's and torch's global generators are neither read nor changed, with one exception: for torch
@@ -153,13 +151,7 @@ class SharedParameters(Parameters):
     verbose: bool = parameter(False, "verbose")
 
     # parameters that decide what a fitted model computes: `fit` keeps their values, and cannot continue with others
-    _fixed_by_fit: ClassVar[tuple[str, ...]] = (
-        "n_components",
-        "hidden_layer_sizes",
-        "activation",
-        "network",
-        "loss",
-    )
+    _fixed_by_fit: ClassVar[tuple[str, ...]] = ("n_components", "hidden_layer_sizes", "activation", "network", "loss")
 
     def _schedule(self, n_samples: int, one_pass: bool) -> Schedule:
         return Schedule(
@@ -199,8 +191,7 @@ def _snapshot(value: Any) -> Any:
 def _are_same(a: Any, b: Any) -> bool:
     """Whether two values of a parameter are equal; functions and modules are if they are the same object."""
     if isinstance(a, BaseEstimator) or isinstance(b, BaseEstimator):
-        same = type(a) is type(b) and a.get_params(deep=False).keys() == b.get_params(deep=False).keys()
-        return same and all(_are_same(v, getattr(b, name)) for name, v in a.get_params(deep=False).items())
+        return type(a) is type(b) and all(_are_same(v, getattr(b, k)) for k, v in a.get_params(deep=False).items())
     if callable(a) or callable(b):
         return a is b
     # 8 units are the same as (8,) and [8]

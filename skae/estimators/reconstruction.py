@@ -45,7 +45,7 @@ class BaseAutoEncoder(NetworkEstimator):
         return self._decode(self._check_codes(Z))
 
     def reconstruct(self, X):
-        """Return ``inverse_transform(transform(X))``, in one pass.
+        """Return ``inverse_transform(transform(X))``, in one pass, with the predicted class where there are classes.
 
         Parameters
         ----------

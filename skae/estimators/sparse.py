@@ -39,15 +39,14 @@ class SparseAutoEncoder(BaseAutoEncoder):
     n_components : int, default=32
         Width of the code. A sparse one may be wider than the rows.
     sparsity : {"l1", "kl"}, default="l1"
-        Penalty on the code. The default network's code has a relu with "l1" and a sigmoid with "kl"; with "kl" a
-        ``network`` of yours must have a code in [0, 1].
+        Penalty on the code. The default network's code has a relu with "l1" and a sigmoid with "kl"; with "kl" the
+        code of a ``network`` of yours must lie in [0, 1].
     sparsity_weight : float or "auto", default="auto"
         :math:`\lambda`, >= 0, in the units of ``loss``. "auto" is 0.001 with "l1". With "kl" it is the size of the
         loss (the variance of X for "squared_error", log 2 for "binary_cross_entropy"), and training also adjusts a
-        multiplier for each unit until its rate is the target [2]_, which takes some hundreds of steps. With a number,
-        the rates end where the penalty balances the loss: off the target, but closer to it the larger the number. "l1"
-        also shrinks the scale of the code, and larger weights of the decoder compensate for that. For zeros instead of
-        small numbers, give a ``network`` with tied weights.
+        multiplier for each unit until its rate is the target [2]_, in some hundreds of steps. With a number, the rates
+        end where the penalty balances the loss: the larger it is, the closer to the target. "l1" also shrinks the
+        code, which larger weights of the decoder compensate for; a ``network`` with tied weights gives true zeros.
     target_rate : float, default=0.05
         :math:`\rho`, in (0, 1), for "kl": the share of rows for which each unit should be active.
     {shared_parameters}

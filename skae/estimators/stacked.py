@@ -25,24 +25,22 @@ class StackedAutoEncoder(GreedyPretraining, BaseAutoEncoder):
     layer, and X in fine-tuning, is corrupted, and the clean input is the target: the stacked denoising autoencoder
     [2]_.
 
-    It helps where gradients hardly reach the first layers: deep networks of saturating units, above all "sigmoid". With
-    "relu" and "tanh" the same number of passes over the whole network does as well or better.
+    It helps where gradients hardly reach the first layers, in deep networks of "sigmoid" units. With "relu" and "tanh"
+    the same number of passes over the whole network does as well or better.
 
     Parameters
     ----------
     n_components : int, default=32
         Width of the code.
     tied_weights : bool, default=True
-        Whether the decoder's weights are the encoder's, transposed, as in the papers: half the parameters. Ignored
-        where ``network`` is given, which has its own.
+        Whether the decoder's weights are the encoder's, transposed: half the parameters. A ``network`` sets its own.
     corruption : {"gaussian", "masking", "salt_and_pepper", "swap"}, callable or None, default=None
         Noise, as in `DenoisingAutoEncoder`; None for none. For layers above the first, columns are those of the codes
         below; the standard deviation of "gaussian" keeps its proportion to their scale.
     noise_level : float, default=0.2
         Strength of the corruption: >= 0 for "gaussian", in [0, 1] for the others.
     pretrain_max_iter : int, default=10
-        Epochs of pre-training for each layer, >= 0, with the batch size, learning rate and weight decay of fine-tuning.
-        With 0 there is no pre-training.
+        Epochs of pre-training a layer, >= 0, with the batch size, learning rate and weight decay of fine-tuning.
     {shared_parameters}
 
     {shared_attributes}
@@ -56,18 +54,16 @@ class StackedAutoEncoder(GreedyPretraining, BaseAutoEncoder):
 
     Notes
     -----
-    ``network`` must be a `skae.networks.DenseNetwork` or None: others have no layers to train one by one.
-    Pre-training is part of `fit`; neither `partial_fit` nor a ``warm_start`` from a fitted network repeats it. Rows
-    that ``early_stopping`` holds out are left out of it. Dropout is used in fine-tuning only. While a layer is trained
-    by itself, the output of a mirrored "relu" is linear: a unit that is 0 for all rows would have no gradient. If
-    pre-training diverges or is interrupted, the estimator is left as it was.
+    ``network`` must be a `skae.networks.DenseNetwork` or None: others have no layers to train one by one. Neither
+    `partial_fit` nor a ``warm_start`` repeats pre-training. Rows that ``early_stopping`` holds out are left out of it,
+    dropout is not used, and the output of a mirrored "relu" is linear: a unit that is 0 for all rows would have no
+    gradient. If pre-training diverges or is interrupted, the estimator is left as it was.
 
     References
     ----------
-    .. [1] Y. Bengio, P. Lamblin, D. Popovici and H. Larochelle, "Greedy layer-wise training of deep
-       networks", NIPS 2006.
-    .. [2] P. Vincent, H. Larochelle, I. Lajoie, Y. Bengio and P.-A. Manzagol, "Stacked denoising autoencoders: learning
-       useful representations in a deep network with a local denoising criterion", JMLR 11, 2010.
+    .. [1] Y. Bengio et al., "Greedy layer-wise training of deep networks", NIPS 2006.
+    .. [2] P. Vincent et al., "Stacked denoising autoencoders: learning useful representations in a deep network with a
+       local denoising criterion", JMLR 11, 2010.
 
     Examples
     --------

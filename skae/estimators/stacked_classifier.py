@@ -38,8 +38,7 @@ class StackedAutoEncoderClassifier(ClassifierMixin, PartlyLabelled, GreedyPretra
     n_components : int, default=32
         Width of the code, the input of the softmax layer. It has the ``activation`` of the hidden layers.
     tied_weights : bool, default=True
-        Whether the decoder's weights are the encoder's, transposed, in pre-training. Ignored where ``network`` is
-        given, which has its own.
+        Whether the decoder's weights are the encoder's, transposed, in pre-training. A ``network`` sets its own.
     corruption : {"gaussian", "masking", "salt_and_pepper", "swap"}, callable or None, default="masking"
         Noise on the input of each layer in pre-training, as in `StackedAutoEncoder`; None for none.
     noise_level : float, default=0.5
@@ -67,10 +66,9 @@ class StackedAutoEncoderClassifier(ClassifierMixin, PartlyLabelled, GreedyPretra
 
     References
     ----------
-    .. [1] Y. Bengio, P. Lamblin, D. Popovici and H. Larochelle, "Greedy layer-wise training of deep
-       networks", NIPS 2006.
-    .. [2] P. Vincent, H. Larochelle, I. Lajoie, Y. Bengio and P.-A. Manzagol, "Stacked denoising autoencoders: learning
-       useful representations in a deep network with a local denoising criterion", JMLR 11, 2010.
+    .. [1] Y. Bengio et al., "Greedy layer-wise training of deep networks", NIPS 2006.
+    .. [2] P. Vincent et al., "Stacked denoising autoencoders: learning useful representations in a deep network with a
+       local denoising criterion", JMLR 11, 2010.
 
     Examples
     --------
@@ -87,8 +85,6 @@ class StackedAutoEncoderClassifier(ClassifierMixin, PartlyLabelled, GreedyPretra
     _: KW_ONLY
     corruption: str | Callable | None = "masking"
     noise_level: float = 0.5
-
-    # ---- training ------------------------------------------------------------------------------------------
 
     def _class_logits(self, network: Any, x: Tensor) -> Tensor:
         return network(x)
@@ -111,10 +107,7 @@ class StackedAutoEncoderClassifier(ClassifierMixin, PartlyLabelled, GreedyPretra
 
     def _default_network(self) -> DenseNetwork:
         return DenseNetwork(
-            self.hidden_layer_sizes,
-            self.activation,
-            code_activation=self.activation,
-            tied_weights=self.tied_weights,
+            self.hidden_layer_sizes, self.activation, code_activation=self.activation, tied_weights=self.tied_weights
         )
 
     def _build_network(self, rows: RowSummary, seed: int) -> Network:

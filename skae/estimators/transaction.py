@@ -9,11 +9,10 @@ from typing import Any
 
 @contextmanager
 def transaction(estimator: Any, model: str) -> Iterator[None]:
-    """Take back all that was set on an estimator within the block if the block raises, whatever it raises.
+    """Take back all that the block has set on an estimator if it raises; a note on the exception says what was done.
 
-    A new value of the attribute ``model``, set together with all that belongs to it by one ``__dict__.update``, commits
-    them: from then on nothing is taken back. Scikit-learn's callbacks keep their own attributes in order. A note on the
-    exception says which it is.
+    A new value of ``model``, set with all that belongs to it by one ``__dict__.update``, commits: nothing is taken back
+    from then on. Scikit-learn's callbacks keep their own attributes in order.
     """
     before = dict(vars(estimator))
     try:

@@ -27,17 +27,15 @@ class VariationalAutoEncoder(DensityScores):
     at :math:`\beta = 1`. `transform` returns the mean of :math:`q(z \mid x)`.
 
     ``loss`` names :math:`p(x \mid z)`: "binary_cross_entropy" is Bernoulli (values between 0 and 1 count as
-    probabilities), "squared_error" normal, "absolute_error" Laplace, "huber" in between. Their scale, one number
-    for all features and rows, is learnt with the network [3]_, so the unit of X does not weight the divergence.
-    All losses and scores are in nats, summed over the features.
+    probabilities), "squared_error" normal, "absolute_error" Laplace, "huber" in between. Their scale, one number for
+    all, is learnt too [3]_, so the unit of X does not matter. Losses and scores are in nats, summed over the features.
 
     Parameters
     ----------
     n_components : int, default=32
         Width of the code.
     beta : float, default=1.0
-        Weight of the divergence, >= 0. More than 1 makes a simpler code of features that vary independently [4]_, at
-        the cost of reconstruction.
+        Weight of the divergence, >= 0. More than 1 trades reconstruction for a code of independent features [4]_.
     bound : {"elbo", "importance_weighted"}, default="elbo"
         What `score_samples` returns: the bound above, or the tighter one of Burda et al. [2]_, the logarithm of the
         mean over ``n_draws`` codes of :math:`p(x, z) / q(z \mid x)`.
@@ -55,9 +53,9 @@ class VariationalAutoEncoder(DensityScores):
 
     Notes
     -----
-    The specification's encoder is built ``2 * n_components`` wide, for mean and log-variance, and its decoder
-    ``n_components``; a callable ``network`` is called with both widths. So the two cannot share weights, and a
-    ``code_activation`` would bound the log-variance: both raise a ValueError.
+    ``network`` is built, or called, with ``2 * n_components``, for the encoder's mean and log-variance, and with
+    ``n_components``, for the decoder. Halves that share weights, and a ``code_activation``, which would bound the
+    log-variance, raise a ValueError.
 
     References
     ----------
