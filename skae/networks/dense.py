@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
 from itertools import pairwise
 from numbers import Integral, Real
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from sklearn.base import BaseEstimator
 
@@ -23,6 +24,7 @@ from skae.networks.layers import (
 from skae.random import RandomStreams
 
 
+@dataclass(repr=False, eq=False)
 class DenseNetwork(BaseEstimator):
     """Specification of a fully connected encoder and its mirrored decoder.
 
@@ -59,6 +61,15 @@ class DenseNetwork(BaseEstimator):
     (1797, 8)
     """
 
+    hidden_layer_sizes: Any = (128, 64)
+    activation: str = "relu"
+    _: KW_ONLY
+    code_activation: str = "identity"
+    output_activation: str = "identity"
+    dropout: float = 0.0
+    normalization: str | None = None
+    tied_weights: bool = False
+
     _activation = StrOptions(set(ACTIVATIONS))
     _parameter_constraints: ClassVar[dict] = {
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
@@ -69,25 +80,6 @@ class DenseNetwork(BaseEstimator):
         "normalization": [StrOptions({"batch", "layer"}), None],
         "tied_weights": ["boolean"],
     }
-
-    def __init__(
-        self,
-        hidden_layer_sizes=(128, 64),
-        activation="relu",
-        *,
-        code_activation="identity",
-        output_activation="identity",
-        dropout=0.0,
-        normalization=None,
-        tied_weights=False,
-    ):
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.code_activation = code_activation
-        self.output_activation = output_activation
-        self.dropout = dropout
-        self.normalization = normalization
-        self.tied_weights = tied_weights
 
     def build(self, rows: RowSummary, n_components: int, random: RandomStreams, logits: bool) -> DenseAutoEncoder:
         """Return the initialised network, on the CPU.
@@ -106,7 +98,7 @@ class DenseNetwork(BaseEstimator):
         Returns
         -------
         network : Network
-            It has as many members as ``random`` has streams.
+            With a member for each stream of ``random``.
 
         Raises
         ------

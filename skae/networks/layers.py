@@ -44,9 +44,7 @@ class BatchedLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(K, B, fan_in) -> (K, B, fan_out)."""
-        block = self.block
-        weight, bias = block.split_with_sizes((block.shape[1] - 1, 1), 1)
-        return _product(x, weight, bias)
+        return _product(x, *self.block.split_with_sizes((self.block.shape[1] - 1, 1), 1))
 
 
 class TransposedLinear(nn.Module):
@@ -177,11 +175,6 @@ class BatchedPerceptron(nn.Module):
         return x.squeeze(0) if single else x
 
     @property
-    def is_plain(self) -> bool:
-        """Whether it has only layers with weights of their own and activations."""
-        return self.has_jacobian_factors and all(isinstance(layer, BatchedLinear) for layer in self.layers)
-
-    @property
     def has_jacobian_factors(self) -> bool:
         """Whether `jacobian_factors` is supported: it is not with normalisation or dropout."""
         return not self.norms and not self.dropout
@@ -225,21 +218,22 @@ class DenseAutoEncoder(Network):
         return self.decoder(z, random)
 
     @property
+    def layers(self) -> list[BatchedLinear]:
+        """The encoder's and the decoder's, of which those with tied weights are `TransposedLinear`."""
+        return [cast(BatchedLinear, layer) for layer in (*self.encoder.layers, *self.decoder.layers)]
+
+    @property
     def depends_on_mode(self) -> bool:
         """Whether it computes something else in training mode: with dropout or normalisation."""
         return not (self.encoder.has_jacobian_factors and self.decoder.has_jacobian_factors)
 
     def max_matmul_size(self, n_rows: int) -> float:
         """Return the multiplications of the largest product, of all members together, for a batch of each."""
-        layers = [cast(BatchedLinear, layer) for layer in (*self.encoder.layers, *self.decoder.layers)]
-        return n_rows * max(layer.weight.numel() for layer in layers)
+        return n_rows * max(layer.weight.numel() for layer in self.layers)
 
     def fused_gradients(self, loss: Loss, loss_scale: float | Tensor) -> FusedGradients | None:
         """Return what computes them, for plain layers and a loss that has a gradient."""
         # the target of a decoder that scales its output is scaled by the encoder
         known = self.decoder.after is None or self.encoder.before is not None
-        if not (known and loss.gradient and self.encoder.is_plain and self.decoder.is_plain):
-            return None
-        layers = [cast(BatchedLinear, layer).block for layer in (*self.encoder.layers, *self.decoder.layers)]
-        activations = self.encoder.activations + self.decoder.activations
-        return FusedGradients(layers, activations, self.encoder.before, self.decoder.after, loss, loss_scale)
+        is_plain = not self.depends_on_mode and all(isinstance(layer, BatchedLinear) for layer in self.layers)
+        return FusedGradients(self, loss, loss_scale) if known and loss.gradient and is_plain else None
