@@ -12,22 +12,10 @@ from skae._compat import fused_adamw
 
 
 class AdamW:
-    """Adam with decoupled weight decay [1]_.
+    """Adam with decoupled weight decay (Loshchilov & Hutter, "Decoupled weight decay regularization", ICLR 2019).
 
-    Parameters
-    ----------
-    learning_rates : sequence of float
-        One for each member.
-    weight_decays : sequence of float
-        Weight decay, one for each member: a step subtracts learning rate * weight decay * parameter.
-    params : sequence of Parameter
-        What to optimise; parameters without a gradient stay as they are.
-    betas : (float, float), default=(0.9, 0.999)
-        Memory of the gradients' mean and square.
-
-    References
-    ----------
-    .. [1] I. Loshchilov and F. Hutter, "Decoupled weight decay regularization", ICLR 2019.
+    Each member has its own learning rate and weight decay; a step subtracts learning rate * weight decay * parameter.
+    Parameters without a gradient stay as they are.
     """
 
     def __init__(
