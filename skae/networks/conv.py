@@ -25,9 +25,8 @@ from skae.random import RandomStreams
 class ConvNetwork(BaseEstimator):
     """Specification of a convolutional encoder and its mirrored decoder [1]_.
 
-    A row is reshaped to an image. Each level of the encoder halves its height and width, rounded up, and the decoder
-    undoes that, so that images of any size are supported. A linear layer lies between the last feature map and the
-    code.
+    Each level of the encoder halves the height and width of the image, rounded up, and the decoder undoes that: any
+    size is supported. A linear layer lies between the last feature map and the code.
 
     Parameters
     ----------
@@ -40,11 +39,9 @@ class ConvNetwork(BaseEstimator):
     activation : {"relu", "gelu", "silu", "tanh", "sigmoid", "identity"}, default="relu"
         Activation of the feature maps.
     down : {"stride", "pool"}, default="stride"
-        How a level halves: "stride" is a convolution of stride 2; "pool", slower, is one of stride 1 and a maximum
-        over 2 x 2.
+        How a level halves: a convolution of stride 2 or, slower, one of stride 1 and a maximum over 2 x 2.
     up : {"transpose", "upsample"}, default="transpose"
-        How a level doubles: "transpose" is a transposed convolution of stride 2; "upsample", slower, repeats pixels
-        before a convolution.
+        How a level doubles: a transposed convolution of stride 2 or, slower, repeated pixels and a convolution.
 
     References
     ----------

@@ -33,8 +33,7 @@ class DenseNetwork(BaseEstimator):
     Parameters
     ----------
     hidden_layer_sizes : int or sequence of int, default=(128, 64)
-        Units of the encoder's hidden layers, from the input inwards; the decoder mirrors them. ``()`` for none:
-        the encoder and the decoder are one layer each.
+        Units of the encoder's hidden layers, from the input inwards; the decoder mirrors them. ``()`` means none.
     activation : {"relu", "gelu", "silu", "tanh", "sigmoid", "identity"}, default="relu"
         Activation of the hidden layers.
     code_activation : same options, default="identity"
@@ -126,8 +125,8 @@ class DenseNetwork(BaseEstimator):
             return BatchedPerceptron(layers, activations, norms, self.dropout, **affine)
 
         before = Affine(1 / rows.scale, -rows.mean / rows.scale, random.n_members)
-        free = self.output_activation == "identity" and not logits  # not bound to a range
-        after = Affine(rows.scale, rows.mean, random.n_members) if free else None
+        is_unbounded = self.output_activation == "identity" and not logits
+        after = Affine(rows.scale, rows.mean, random.n_members) if is_unbounded else None
         return DenseAutoEncoder(
             perceptron(encoder, hidden, self.code_activation, before=before),
             perceptron(decoder, hidden[::-1], self.output_activation, after=after),

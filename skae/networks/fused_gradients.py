@@ -47,9 +47,9 @@ class FusedGradients:
         self._product = torch.mm if self._single else torch.bmm
         for block in blocks:
             block.grad = torch.zeros_like(block)
-        self._blocks = [self._flat(block.detach()) for block in blocks]
-        self._weights = [self._flat(block.detach()[:, :-1].mT) for block in blocks]
-        self._grads = [self._flat(block.grad) for block in blocks if block.grad is not None]
+        self._blocks = [self._drop_member_axis(block.detach()) for block in blocks]
+        self._weights = [self._drop_member_axis(block.detach()[:, :-1].mT) for block in blocks]
+        self._grads = [self._drop_member_axis(block.grad) for block in blocks if block.grad is not None]
         self._shapes = [block.shape[1:] for block in blocks]
         self._activate: list[Callable[..., Tensor] | None] = [_writing_to_out(name) for name in activations]
         if activations[-1] == "identity":
@@ -86,7 +86,7 @@ class FusedGradients:
             return out.copy_(x)
         return torch.addcmul(self._before.shift, x, self._before.scale, out=out)
 
-    def _flat(self, tensor: Tensor) -> Tensor:
+    def _drop_member_axis(self, tensor: Tensor) -> Tensor:
         """Return the tensor without its member axis where there is one member: products are cheaper then."""
         return tensor[0] if self._single else tensor
 
@@ -104,12 +104,12 @@ class FusedGradients:
         gradients.append(pre[-1] if self._differentiate[-1] is None else torch.empty_like(pre[-1]))
         self._buffers[x.shape] = Buffers(
             rows=inputs[0][..., :-1],
-            inputs=[self._flat(y) for y in inputs],
-            transposed=[self._flat(y.mT) for y in inputs],
-            pre=[self._flat(h) for h in pre],
-            post=[self._flat(y) for y in post],
+            inputs=[self._drop_member_axis(y) for y in inputs],
+            transposed=[self._drop_member_axis(y.mT) for y in inputs],
+            pre=[self._drop_member_axis(h) for h in pre],
+            post=[self._drop_member_axis(y) for y in post],
             output=post[-1],
-            gradients=[self._flat(g) for g in gradients],
+            gradients=[self._drop_member_axis(g) for g in gradients],
             output_gradient=gradients[-1],
             n_values=b * n_in,
             factor=1 / (self._loss_scale * (b * n_in)),

@@ -17,13 +17,9 @@ from skae.random import RandomStreams
 
 
 class BatchedLinear(nn.Module):
-    """K linear maps, (K, B, fan_in) -> (K, B, fan_out).
+    """K linear maps, (K, B, fan_in) -> (K, B, fan_out)."""
 
-    Weights and, in the last row, biases are one parameter, the ``block``, so that one product of an input that ends in
-    a column of ones applies both and another derives both gradients (`skae.networks.fused_gradients`).
-    """
-
-    block: nn.Parameter  # (K, fan_in + 1, fan_out)
+    block: nn.Parameter  # (K, fan_in + 1, fan_out): weights and, in the last row, biases; `fused_gradients` says why
 
     def __init__(self, fan_in: int, fan_out: int, random: RandomStreams):
         super().__init__()
@@ -122,10 +118,7 @@ class BatchedNorm(nn.Module):
 
 
 class BatchedPerceptron(nn.Module):
-    """K multi-layer perceptrons of one shape: half of a dense autoencoder.
-
-    Takes (K, B, n_in) or, where K is 1, (B, n_in); the output has as many dimensions as the input.
-    """
+    """Halves of K dense autoencoders: (K, B, n_in) -> (K, B, n_out) or, where K is 1, also (B, n_in) -> (B, n_out)."""
 
     def __init__(
         self,
@@ -147,10 +140,9 @@ class BatchedPerceptron(nn.Module):
     def forward(
         self, x: Tensor, random: RandomStreams | None = None, pre_activations: list[Tensor] | None = None
     ) -> Tensor:
-        """Apply the layers.
+        """Apply the layers; append the input of each activation to ``pre_activations``.
 
-        ``random`` draws the dropout masks; where it is None, torch's global generator does. The input of each
-        activation is appended to ``pre_activations``.
+        ``random`` draws the dropout masks; where it is None, torch's global generator does.
         """
         single = x.ndim == 2
         if single:
@@ -234,6 +226,6 @@ class DenseAutoEncoder(Network):
     def fused_gradients(self, loss: Loss, loss_scale: float | Tensor) -> FusedGradients | None:
         """Return what computes them, for plain layers and a loss that has a gradient."""
         # the target of a decoder that scales its output is scaled by the encoder
-        known = self.decoder.after is None or self.encoder.before is not None
+        can_scale_target = self.decoder.after is None or self.encoder.before is not None
         is_plain = not self.depends_on_mode and all(isinstance(layer, BatchedLinear) for layer in self.layers)
-        return FusedGradients(self, loss, loss_scale) if known and loss.gradient and is_plain else None
+        return FusedGradients(self, loss, loss_scale) if can_scale_target and is_plain and loss.gradient else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -27,12 +29,8 @@ class ConditionalNetwork(GenerativeNetwork):
         super().__init__(recognition, generator, likelihood)
         classifier.decoder = nn.Identity()
         self.classifier = classifier
+        self.n_classes = len(class_prior)  # C
         self.register_buffer("log_prior", class_prior.float().log().repeat(self.n_members, 1))
-
-    @property
-    def n_classes(self) -> int:
-        """Number of classes, C."""
-        return self.log_prior.shape[1]
 
     def posteriors(self, x: Tensor, random: RandomStreams | None = None) -> tuple[Tensor, Tensor]:
         """Return mean and log-variance of the code given each class, (K, B, C, n_components) both."""
@@ -59,15 +57,9 @@ class ConditionalNetwork(GenerativeNetwork):
         return self.decode(torch.cat([z, _indicators(logits.argmax(-1), self.n_classes)], -1), random)
 
     def log_density_bound(self, x: Tensor, noise: Tensor, importance_weighted: bool) -> Tensor:
-        """Return a lower bound on the log-density of each row, whatever its class, in nats, (K, B).
-
-        The bounds given each class are combined exactly: log sum_y p(y) exp(bound(x | y)).
-        """
+        """Return a lower bound on the log-density of each row, log sum_y p(y) exp(bound(x | y)), in nats, (K, B)."""
         classes = torch.eye(self.n_classes, dtype=torch.float32, device=x.device)
-
-        def decode(z: Tensor) -> Tensor:  # (K, B, C, n_components) -> (K, B, C, n_features)
-            return self.decode_given(z, classes)
-
+        decode = partial(self.decode_given, classes=classes)
         bounds = self._bound(x.unsqueeze(2), self.posteriors(x), decode, noise, importance_weighted)  # (K, B, C)
         return (bounds + self.log_prior.unsqueeze(1)).logsumexp(-1)
 

@@ -110,12 +110,7 @@ class GenerativeNetwork(Network):
         return self.generator.decoder
 
     def _bound(
-        self,
-        x: Tensor,
-        posterior: tuple[Tensor, Tensor],
-        decode: Callable[[Tensor], Tensor],
-        noise: Tensor,
-        weighted: bool,
+        self, x: Tensor, posterior: tuple[Tensor, Tensor], decode: Callable[..., Tensor], noise: Tensor, weighted: bool
     ) -> Tensor:
         """Return a lower bound on the log-density of rows, in nats, (...).
 
@@ -164,7 +159,7 @@ class VariationalNetwork(GenerativeNetwork):
 
 
 class FirstColumns(nn.Module):
-    """Keep the first columns."""
+    """Keep the first n columns."""
 
     def __init__(self, n: int):
         super().__init__()

@@ -144,9 +144,7 @@ def train(
             if verbose:
                 monitor = "" if held_out is None else f", validation loss {held_out.mean():.6g}"
                 print(f"Epoch {epoch + 1}: loss {losses.mean():.6g}{monitor}")
-            if end_epoch is not None and end_epoch():
-                break
-            if stall.ends_training(monitored):
+            if (end_epoch is not None and end_epoch()) or stall.ends_training(monitored):
                 break
     finally:
         objective.network.eval()

@@ -48,10 +48,7 @@ class Rows:
         return Batch(parts[0], parts[-1], None if self._labels is None else self._labels[index])
 
     def batches(self, index: Tensor, batch_size: int) -> Iterator[Batch]:
-        """Split ``index``, (K, n), into batches of at most ``batch_size`` whose sizes differ by at most one.
-
-        A batch is valid until the next one: they share memory.
-        """
+        """Split ``index``, (K, n), into batches of nearly one size <= ``batch_size``, each valid until the next."""
         n_batches = -(-index.shape[1] // batch_size)
         for part in index.tensor_split(n_batches, dim=1):
             yield self.batch(part)
