@@ -1,6 +1,6 @@
 """Plain gradient descent in the place of the package's optimizer, so that a test can take the same step itself."""
 
-from skae.training.steps import AutogradStep
+from skae.training.steps import autograd_step
 
 
 class GradientDescent:
@@ -20,4 +20,4 @@ class GradientDescent:
 def descend(objective, batch, random, lr=0.1):
     """Take one step; return each member's loss."""
     optimizers = [GradientDescent(group["params"], lr) for group in objective.parameter_groups()]
-    return AutogradStep(objective, optimizers)(batch, random)
+    return autograd_step(objective, optimizers, batch, random)

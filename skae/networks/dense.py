@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
 from itertools import pairwise
 from numbers import Integral, Real
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from sklearn.base import BaseEstimator
 
@@ -23,6 +24,7 @@ from skae.networks.layers import (
 from skae.random import RandomStreams
 
 
+@dataclass(repr=False, eq=False)
 class DenseNetwork(BaseEstimator):
     """Specification of a fully connected encoder and its mirrored decoder.
 
@@ -31,8 +33,7 @@ class DenseNetwork(BaseEstimator):
     Parameters
     ----------
     hidden_layer_sizes : int or sequence of int, default=(128, 64)
-        Units of the encoder's hidden layers, from the input inwards; the decoder mirrors them. ``()`` for none:
-        the encoder and the decoder are one layer each.
+        Units of the encoder's hidden layers, from the input inwards; the decoder mirrors them. ``()`` means none.
     activation : {"relu", "gelu", "silu", "tanh", "sigmoid", "identity"}, default="relu"
         Activation of the hidden layers.
     code_activation : same options, default="identity"
@@ -59,6 +60,15 @@ class DenseNetwork(BaseEstimator):
     (1797, 8)
     """
 
+    hidden_layer_sizes: Any = (128, 64)
+    activation: str = "relu"
+    _: KW_ONLY
+    code_activation: str = "identity"
+    output_activation: str = "identity"
+    dropout: float = 0.0
+    normalization: str | None = None
+    tied_weights: bool = False
+
     _activation = StrOptions(set(ACTIVATIONS))
     _parameter_constraints: ClassVar[dict] = {
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
@@ -69,25 +79,6 @@ class DenseNetwork(BaseEstimator):
         "normalization": [StrOptions({"batch", "layer"}), None],
         "tied_weights": ["boolean"],
     }
-
-    def __init__(
-        self,
-        hidden_layer_sizes=(128, 64),
-        activation="relu",
-        *,
-        code_activation="identity",
-        output_activation="identity",
-        dropout=0.0,
-        normalization=None,
-        tied_weights=False,
-    ):
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.code_activation = code_activation
-        self.output_activation = output_activation
-        self.dropout = dropout
-        self.normalization = normalization
-        self.tied_weights = tied_weights
 
     def build(self, rows: RowSummary, n_components: int, random: RandomStreams, logits: bool) -> DenseAutoEncoder:
         """Return the initialised network, on the CPU.
@@ -106,7 +97,7 @@ class DenseNetwork(BaseEstimator):
         Returns
         -------
         network : Network
-            It has as many members as ``random`` has streams.
+            With a member for each stream of ``random``.
 
         Raises
         ------
@@ -134,8 +125,8 @@ class DenseNetwork(BaseEstimator):
             return BatchedPerceptron(layers, activations, norms, self.dropout, **affine)
 
         before = Affine(1 / rows.scale, -rows.mean / rows.scale, random.n_members)
-        free = self.output_activation == "identity" and not logits  # not bound to a range
-        after = Affine(rows.scale, rows.mean, random.n_members) if free else None
+        is_unbounded = self.output_activation == "identity" and not logits
+        after = Affine(rows.scale, rows.mean, random.n_members) if is_unbounded else None
         return DenseAutoEncoder(
             perceptron(encoder, hidden, self.code_activation, before=before),
             perceptron(decoder, hidden[::-1], self.output_activation, after=after),

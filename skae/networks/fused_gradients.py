@@ -6,17 +6,18 @@ gradients of both. All is computed in buffers that are made once for each shape 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from skae.interfaces import Loss
 from skae.networks.activations import ACTIVATIONS, activation_backward
 
 if TYPE_CHECKING:
-    from skae.networks.layers import Affine
+    from skae.networks.layers import DenseAutoEncoder
 
 
 class Buffers(NamedTuple):
@@ -35,50 +36,28 @@ class Buffers(NamedTuple):
 
 
 class FusedGradients:
-    """Loss of K dense autoencoders and the gradients of their parameters.
+    """Loss of K plain dense autoencoders; its gradients, over ``loss_scale``, (K,), are the parameters' ``grad``."""
 
-    The gradients are written to the parameters' ``grad``.
-
-    Parameters
-    ----------
-    blocks : sequence of Parameter of shape (K, fan_in + 1, fan_out)
-        Weights and, in the last row, biases of each layer.
-    activations : sequence of str
-        One for each layer.
-    before, after : Affine or None
-        Applied to the input and to the output.
-    loss : Loss
-        Distance between output and target, with a gradient.
-    loss_scale : float or Tensor of shape (K,)
-        Divides the gradients.
-    """
-
-    def __init__(
-        self,
-        blocks: Sequence[nn.Parameter],
-        activations: Sequence[str],
-        before: Affine | None,
-        after: Affine | None,
-        loss: Loss,
-        loss_scale: float | Tensor,
-    ):
+    def __init__(self, network: DenseAutoEncoder, loss: Loss, loss_scale: float | Tensor):
         assert loss.gradient is not None
-        self._loss_gradient, self._before = loss.gradient, before
+        self._loss_gradient, self._before = loss.gradient, network.encoder.before
+        blocks = [layer.block for layer in network.layers]
+        activations = network.encoder.activations + network.decoder.activations
         self._single = len(blocks[0]) == 1
         self._product = torch.mm if self._single else torch.bmm
         for block in blocks:
             block.grad = torch.zeros_like(block)
-        self._blocks = [self._flat(block.detach()) for block in blocks]
-        self._weights = [self._flat(block.detach()[:, :-1].mT) for block in blocks]
-        self._grads = [self._flat(block.grad) for block in blocks if block.grad is not None]
+        self._blocks = [self._drop_member_axis(block.detach()) for block in blocks]
+        self._weights = [self._drop_member_axis(block.detach()[:, :-1].mT) for block in blocks]
+        self._grads = [self._drop_member_axis(block.grad) for block in blocks if block.grad is not None]
         self._shapes = [block.shape[1:] for block in blocks]
-        self._activate: list[Callable[[Tensor, Tensor], Tensor] | None] = [_into(name) for name in activations]
+        self._activate: list[Callable[..., Tensor] | None] = [_writing_to_out(name) for name in activations]
         if activations[-1] == "identity":
             self._activate[-1] = None  # the output needs no copy
         self._differentiate = [activation_backward(name) for name in activations]
         # a decoder that scales its output is compared with the scaled target; the loss is multiplied by the scale
-        self._normalised = after is not None
-        self._scale = 1.0 if after is None else self._number(after.scale)
+        self._normalised = network.decoder.after is not None
+        self._scale = 1.0 if network.decoder.after is None else self._number(network.decoder.after.scale)
         self._loss_scale = self._number(loss_scale.view(-1, 1, 1)) if isinstance(loss_scale, Tensor) else loss_scale
         self._buffers: dict[torch.Size, Buffers] = {}
 
@@ -89,7 +68,7 @@ class FusedGradients:
         for i, activate in enumerate(self._activate):
             self._product(at.inputs[i], self._blocks[i], out=at.pre[i])
             if activate is not None:
-                activate(at.pre[i], at.post[i])
+                activate(at.pre[i], out=at.post[i])
         if self._normalised:
             target = at.rows if target is x else self._normalise(target, torch.empty_like(target))
         sums = self._loss_gradient(at.output, target, self._scale, at.factor, at.output_gradient)
@@ -107,7 +86,7 @@ class FusedGradients:
             return out.copy_(x)
         return torch.addcmul(self._before.shift, x, self._before.scale, out=out)
 
-    def _flat(self, tensor: Tensor) -> Tensor:
+    def _drop_member_axis(self, tensor: Tensor) -> Tensor:
         """Return the tensor without its member axis where there is one member: products are cheaper then."""
         return tensor[0] if self._single else tensor
 
@@ -125,12 +104,12 @@ class FusedGradients:
         gradients.append(pre[-1] if self._differentiate[-1] is None else torch.empty_like(pre[-1]))
         self._buffers[x.shape] = Buffers(
             rows=inputs[0][..., :-1],
-            inputs=[self._flat(y) for y in inputs],
-            transposed=[self._flat(y.mT) for y in inputs],
-            pre=[self._flat(h) for h in pre],
-            post=[self._flat(y) for y in post],
+            inputs=[self._drop_member_axis(y) for y in inputs],
+            transposed=[self._drop_member_axis(y.mT) for y in inputs],
+            pre=[self._drop_member_axis(h) for h in pre],
+            post=[self._drop_member_axis(y) for y in post],
             output=post[-1],
-            gradients=[self._flat(g) for g in gradients],
+            gradients=[self._drop_member_axis(g) for g in gradients],
             output_gradient=gradients[-1],
             n_values=b * n_in,
             factor=1 / (self._loss_scale * (b * n_in)),
@@ -138,12 +117,9 @@ class FusedGradients:
         return self._buffers[x.shape]
 
 
-def _into(name: str) -> Callable[[Tensor, Tensor], Tensor]:
+def _writing_to_out(name: str) -> Callable[..., Tensor]:
     """Return (input, out) -> the activation, written to ``out``; not every kernel supports a strided ``out``."""
     kernels: dict[str, Callable[..., Tensor]] = {"tanh": torch.tanh, "sigmoid": torch.sigmoid}
-    if name == "relu":
-        return lambda x, out: torch.clamp_min(x, 0, out=out)
-    if name in kernels:
-        return lambda x, out: kernels[name](x, out=out)
+    kernels["relu"] = partial(torch.clamp_min, min=0)
     function = ACTIVATIONS[name].function
-    return lambda x, out: out.copy_(function(x))
+    return kernels.get(name) or (lambda x, out: out.copy_(function(x)))

@@ -16,10 +16,7 @@ M = TypeVar("M", bound=nn.Module)
 
 
 def initialised(make: Callable[[], M], random: RandomStreams) -> M:
-    """Return the module that ``make`` builds, without parameters drawn from torch's global generator.
-
-    Weights are uniform as in Glorot & Bengio 2010, biases 0. The module must have no buffers.
-    """
+    """Return ``make()``, which has no buffers, with weights uniform as in Glorot & Bengio 2010 and biases of 0."""
     with torch.device("meta"):  # layers draw nothing there
         module = make().float()
     module.to_empty(device="cpu")

@@ -17,13 +17,9 @@ from skae.random import RandomStreams
 
 
 class BatchedLinear(nn.Module):
-    """K linear maps, (K, B, fan_in) -> (K, B, fan_out).
+    """K linear maps, (K, B, fan_in) -> (K, B, fan_out)."""
 
-    Weights and, in the last row, biases are one parameter, the ``block``, so that one product of an input that ends in
-    a column of ones applies both and another derives both gradients (`skae.networks.fused_gradients`).
-    """
-
-    block: nn.Parameter  # (K, fan_in + 1, fan_out)
+    block: nn.Parameter  # (K, fan_in + 1, fan_out): weights and, in the last row, biases; `fused_gradients` says why
 
     def __init__(self, fan_in: int, fan_out: int, random: RandomStreams):
         super().__init__()
@@ -44,9 +40,7 @@ class BatchedLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(K, B, fan_in) -> (K, B, fan_out)."""
-        block = self.block
-        weight, bias = block.split_with_sizes((block.shape[1] - 1, 1), 1)
-        return _product(x, weight, bias)
+        return _product(x, *self.block.split_with_sizes((self.block.shape[1] - 1, 1), 1))
 
 
 class TransposedLinear(nn.Module):
@@ -124,10 +118,7 @@ class BatchedNorm(nn.Module):
 
 
 class BatchedPerceptron(nn.Module):
-    """K multi-layer perceptrons of one shape: half of a dense autoencoder.
-
-    Takes (K, B, n_in) or, where K is 1, (B, n_in); the output has as many dimensions as the input.
-    """
+    """Halves of K dense autoencoders: (K, B, n_in) -> (K, B, n_out) or, where K is 1, also (B, n_in) -> (B, n_out)."""
 
     def __init__(
         self,
@@ -149,10 +140,9 @@ class BatchedPerceptron(nn.Module):
     def forward(
         self, x: Tensor, random: RandomStreams | None = None, pre_activations: list[Tensor] | None = None
     ) -> Tensor:
-        """Apply the layers.
+        """Apply the layers; append the input of each activation to ``pre_activations``.
 
-        ``random`` draws the dropout masks; where it is None, torch's global generator does. The input of each
-        activation is appended to ``pre_activations``.
+        ``random`` draws the dropout masks; where it is None, torch's global generator does.
         """
         single = x.ndim == 2
         if single:
@@ -175,11 +165,6 @@ class BatchedPerceptron(nn.Module):
         if self.after is not None:
             x = self.after(x)
         return x.squeeze(0) if single else x
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether it has only layers with weights of their own and activations."""
-        return self.has_jacobian_factors and all(isinstance(layer, BatchedLinear) for layer in self.layers)
 
     @property
     def has_jacobian_factors(self) -> bool:
@@ -225,21 +210,22 @@ class DenseAutoEncoder(Network):
         return self.decoder(z, random)
 
     @property
+    def layers(self) -> list[BatchedLinear]:
+        """The encoder's and the decoder's, of which those with tied weights are `TransposedLinear`."""
+        return [cast(BatchedLinear, layer) for layer in (*self.encoder.layers, *self.decoder.layers)]
+
+    @property
     def depends_on_mode(self) -> bool:
         """Whether it computes something else in training mode: with dropout or normalisation."""
         return not (self.encoder.has_jacobian_factors and self.decoder.has_jacobian_factors)
 
     def max_matmul_size(self, n_rows: int) -> float:
         """Return the multiplications of the largest product, of all members together, for a batch of each."""
-        layers = [cast(BatchedLinear, layer) for layer in (*self.encoder.layers, *self.decoder.layers)]
-        return n_rows * max(layer.weight.numel() for layer in layers)
+        return n_rows * max(layer.weight.numel() for layer in self.layers)
 
     def fused_gradients(self, loss: Loss, loss_scale: float | Tensor) -> FusedGradients | None:
         """Return what computes them, for plain layers and a loss that has a gradient."""
         # the target of a decoder that scales its output is scaled by the encoder
-        known = self.decoder.after is None or self.encoder.before is not None
-        if not (known and loss.gradient and self.encoder.is_plain and self.decoder.is_plain):
-            return None
-        layers = [cast(BatchedLinear, layer).block for layer in (*self.encoder.layers, *self.decoder.layers)]
-        activations = self.encoder.activations + self.decoder.activations
-        return FusedGradients(layers, activations, self.encoder.before, self.decoder.after, loss, loss_scale)
+        can_scale_target = self.decoder.after is None or self.encoder.before is not None
+        is_plain = not self.depends_on_mode and all(isinstance(layer, BatchedLinear) for layer in self.layers)
+        return FusedGradients(self, loss, loss_scale) if can_scale_target and is_plain and loss.gradient else None

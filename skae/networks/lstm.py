@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from numbers import Integral
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from sklearn.base import BaseEstimator
@@ -20,7 +21,7 @@ from skae.random import RandomStreams
 class SequenceEncoder(nn.Module):
     """(B, n_steps * n_channels) -> (B, n_components), from the last state of an LSTM."""
 
-    def __init__(self, shape: tuple[int, int], hidden_size: int, n_layers: int, n_components: int):
+    def __init__(self, shape: tuple[int, ...], hidden_size: int, n_layers: int, n_components: int):
         super().__init__()
         self.shape = shape
         self.lstm = nn.LSTM(shape[1], hidden_size, n_layers, batch_first=True)
@@ -39,7 +40,7 @@ class SequenceDecoder(nn.Module):
     heart beats the error was 0.55 of that of the mean series, with it 0.18.
     """
 
-    def __init__(self, shape: tuple[int, int], hidden_size: int, n_layers: int, n_components: int):
+    def __init__(self, shape: tuple[int, ...], hidden_size: int, n_layers: int, n_components: int):
         super().__init__()
         self.from_code = nn.Linear(n_components, hidden_size)
         self.steps = nn.Parameter(torch.empty(shape[0], hidden_size))
@@ -52,6 +53,7 @@ class SequenceDecoder(nn.Module):
         return self.to_channels(self.lstm(repeated)[0]).flatten(1)
 
 
+@dataclass(repr=False, eq=False)
 class LSTMNetwork(BaseEstimator):
     r"""Specification of an LSTM encoder and an LSTM decoder, which sees the code at every step [1]_.
 
@@ -85,16 +87,15 @@ class LSTMNetwork(BaseEstimator):
     (100, 2)
     """
 
+    sequence_shape: Any = (140, 1)
+    hidden_size: int = 64
+    n_layers: int = 1
+
     _parameter_constraints: ClassVar[dict] = {
         "sequence_shape": ["array-like"],
         "hidden_size": [Interval(Integral, 1, None, closed="left")],
         "n_layers": [Interval(Integral, 1, None, closed="left")],
     }
-
-    def __init__(self, sequence_shape=(140, 1), hidden_size=64, n_layers=1):
-        self.sequence_shape = sequence_shape
-        self.hidden_size = hidden_size
-        self.n_layers = n_layers
 
     def build(self, rows: RowSummary, n_components: int, random: RandomStreams, logits: bool) -> ModuleNetwork:
         """Return the initialised network, on the CPU; parameters as for `DenseNetwork.build`.
@@ -107,10 +108,9 @@ class LSTMNetwork(BaseEstimator):
         """
         self._validate_params()
         require_single("LSTMNetwork", random)
-        n_steps, n_channels = check_shape(
-            "sequence_shape", self.sequence_shape, "(n_steps, n_channels)", "(140, 1)", rows.n_features
-        )
-        sizes = (n_steps, n_channels), self.hidden_size, self.n_layers, n_components
+        axes, example = "(n_steps, n_channels)", "(140, 1)"
+        shape = check_shape("sequence_shape", self.sequence_shape, axes, example, rows.n_features)
+        sizes = shape, self.hidden_size, self.n_layers, n_components
         encoder = initialised(lambda: SequenceEncoder(*sizes), random)
         decoder = initialised(lambda: SequenceDecoder(*sizes), random)
         with torch.no_grad():  # gates: in, forget, cell, out; a forget bias of 1 (Jozefowicz et al. 2015)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,7 @@ from skae.random import RandomStreams, with_torch_seed
 
 
 class ModuleNetwork(Network):
-    """One encoder and one decoder over (B, n_features) batches, as a network of one member."""
+    """One encoder and one decoder over (B, n_features) batches; they may work in place, so they get copies."""
 
     n_members = 1
 
@@ -22,40 +23,17 @@ class ModuleNetwork(Network):
 
     def encode(self, x: Tensor, random: RandomStreams | None = None) -> Tensor:
         """(1, B, n_features) -> (1, B, n_components)."""
-        return self.encoder(x[0]).unsqueeze(0)
+        return self.encoder(x[0].clone()).unsqueeze(0)
 
     def decode(self, z: Tensor, random: RandomStreams | None = None) -> Tensor:
         """(1, B, n_components) -> (1, B, n_features)."""
-        return self.decoder(z[0]).unsqueeze(0)
-
-
-class UserNetwork(ModuleNetwork):
-    """A user's modules. They may work in place, so they get copies of rows and codes."""
-
-    def encode(self, x: Tensor, random: RandomStreams | None = None) -> Tensor:
-        """(1, B, n_features) -> (1, B, n_components)."""
-        return super().encode(x.clone(), random)
-
-    def decode(self, z: Tensor, random: RandomStreams | None = None) -> Tensor:
-        """(1, B, n_components) -> (1, B, n_features)."""
-        return super().decode(z.clone(), random)
+        return self.decoder(z[0].clone()).unsqueeze(0)
 
 
 def build_from_callable(
-    network: Callable[[int, int], tuple[nn.Module, nn.Module]],
-    n_features: int,
-    n_components: int,
-    seed: int,
-    logits: bool,
-) -> UserNetwork:
-    """Call a user's ``network(n_features, n_components)`` and check what it returns.
-
-    Raises
-    ------
-    ValueError
-        If it is not a pair of torch modules, if the code or the reconstruction has the wrong shape, or if the
-        loss takes the output as ``logits`` and the decoder ends in a sigmoid.
-    """
+    network: Callable[[int, int], Any], n_features: int, n_components: int, seed: int, logits: bool
+) -> ModuleNetwork:
+    """Call a user's ``network(n_features, n_components)``; raise a ValueError where its result is of no use."""
 
     def build() -> tuple[nn.Module, nn.Module, Tensor, Tensor]:
         built = network(n_features, n_components)
@@ -91,4 +69,4 @@ def build_from_callable(
             "network's decoder ends in a Sigmoid: loss='binary_cross_entropy' takes its output as logits and applies "
             "the sigmoid itself. Remove the last layer."
         )
-    return UserNetwork(encoder, decoder)
+    return ModuleNetwork(encoder, decoder)

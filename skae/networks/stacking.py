@@ -16,8 +16,8 @@ N = TypeVar("N", bound=Network)
 
 def stack_networks(networks: Sequence[N]) -> N:
     """Return one network of the members of several of one shape, as copies; all tensors must have a member axis."""
-    stacked = copy.deepcopy(networks[0])
-    for modules in zip(*(network.modules() for network in (stacked, *networks)), strict=True):
+    batched = copy.deepcopy(networks[0])
+    for modules in zip(*(network.modules() for network in (batched, *networks)), strict=True):
         target, *sources = modules
         if isinstance(target, Network):
             target.n_members = sum(source.n_members for source in sources)
@@ -25,11 +25,11 @@ def stack_networks(networks: Sequence[N]) -> N:
             setattr(target, name, nn.Parameter(torch.cat([getattr(source, name).detach() for source in sources])))
         for name, _ in target.named_buffers(recurse=False):
             setattr(target, name, torch.cat([getattr(source, name) for source in sources]))
-    return stacked
+    return batched
 
 
-def unstack_networks(stacked: Network, networks: Sequence[Network]) -> None:
+def unstack_networks(batched: Network, networks: Sequence[Network]) -> None:
     """Copy the weights of each member of a network to a network of one member."""
-    state = stacked.state_dict()
+    state = batched.state_dict()
     for k, network in enumerate(networks):
         network.load_state_dict({name: tensor[k : k + 1] for name, tensor in state.items()})

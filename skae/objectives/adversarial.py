@@ -12,15 +12,7 @@ from skae.random import RandomStreams
 
 
 class AdversarialNetwork(Network):
-    """An autoencoder and the discriminator of its codes.
-
-    Parameters
-    ----------
-    autoencoder : Network
-        Encodes and decodes.
-    discriminator : nn.Module
-        From codes (K, B, n_components) to the logits (K, B, 1) that they are drawn from the prior.
-    """
+    """An autoencoder and a discriminator: codes (K, B, n_components) -> logits (K, B, 1) that the prior drew them."""
 
     def __init__(self, autoencoder: Network, discriminator: nn.Module):
         super().__init__()
@@ -49,16 +41,8 @@ class AdversarialNetwork(Network):
 class AdversarialObjective(Objective):
     """Mean distance between output and target; in training the encoder also learns to deceive the discriminator.
 
-    Parameters
-    ----------
-    network : AdversarialNetwork
-        The network to train.
-    loss : Loss
-        The distance.
-    draw : callable
-        ``(n, n_components, random)`` -> codes (K, n, n_components) drawn from the prior.
-    weight : float
-        Weight of the adversarial loss, in nats; the distance is divided by ``loss_scale``.
+    ``draw`` maps (n, n_components, random) to codes of the prior, (K, n, n_components). ``weight`` is that of the
+    adversarial loss, in nats; the distance is divided by ``loss_scale``.
     """
 
     network: AdversarialNetwork
@@ -90,10 +74,11 @@ class AdversarialObjective(Objective):
         """Yield the discriminator's loss, then the autoencoder's against it; the distances are reported, (K,)."""
         network, discriminator = self.network, self.network.discriminator
         z = network.encode(batch.x, random)  # (K, B, n_components)
-        of_prior = self.draw(z.shape[1], z.shape[2], random)
-        deceived = F.softplus(discriminator(z.detach())) + F.softplus(-discriminator(of_prior))  # (K, B, 1)
-        yield deceived.mean((1, 2)), deceived.mean((1, 2))
+        prior_codes = self.draw(z.shape[1], z.shape[2], random)
+        confusion = F.softplus(discriminator(z.detach())) + F.softplus(-discriminator(prior_codes))  # (K, B, 1)
+        discriminator_loss = confusion.mean((1, 2))
+        yield discriminator_loss, discriminator_loss
 
-        losses = self.loss.elementwise(network.decode(z, random), batch.target).mean((1, 2))  # (K,)
-        detected = F.softplus(-discriminator(z)).mean((1, 2))
-        yield losses / self.loss_scale + self.weight * detected, losses
+        distance = self.loss.elementwise(network.decode(z, random), batch.target).mean((1, 2))  # (K,)
+        deception_loss = F.softplus(-discriminator(z)).mean((1, 2))
+        yield distance / self.loss_scale + self.weight * deception_loss, distance

@@ -10,13 +10,7 @@ from skae.random import RandomStreams
 
 
 class ClassificationObjective(Objective):
-    """Mean negative log-likelihood of the rows' classes.
-
-    Parameters
-    ----------
-    network : Network
-        Its output, (K, B, n_classes), is taken as logits.
-    """
+    """Mean negative log-likelihood of the rows' classes; the network's output, (K, B, n_classes), are the logits."""
 
     def __init__(self, network: Network):
         self.network = network

@@ -2,39 +2,23 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from skae.interfaces import Batch, Network, Objective
-from skae.objectives.variational import (
-    LOG_VARIANCE_BOUNDS,
-    Likelihood,
-    keep_decoder,
-    keep_encoder,
-    kl_to_standard_normal,
-    log_density_bound,
-)
+from skae.objectives.variational import LOG_VARIANCE_BOUNDS, GenerativeNetwork, Likelihood, kl_to_standard_normal
 from skae.random import RandomStreams
 
 
-class ConditionalNetwork(Network):
+class ConditionalNetwork(GenerativeNetwork):
     """A classifier of rows, and a code that is a normal distribution for each row and class.
 
-    ``decode`` takes codes followed by the indicators of the class, (K, B, n_components + n_classes).
-
-    Parameters
-    ----------
-    classifier : Network
-        Its encoder gives a logit for each class.
-    recognition : Network
-        Its encoder gives mean and log-variance of the code for each class in turn: all posteriors in one pass.
-    generator : Network
-        Its decoder takes codes and indicators.
-    likelihood : Likelihood
-        The density around the decoder's output.
-    class_prior : Tensor of shape (n_classes,)
-        Probability of each class.
+    ``classifier`` encodes a row as a logit for each class, ``recognition`` as means and log-variances of its code for
+    each class in turn, all in one pass. ``decode`` takes codes followed by the indicators of the class,
+    (K, B, n_components + n_classes). ``class_prior``, (n_classes,), is the probability of each class.
     """
 
     log_prior: Tensor  # (K, n_classes)
@@ -42,16 +26,11 @@ class ConditionalNetwork(Network):
     def __init__(
         self, classifier: Network, recognition: Network, generator: Network, likelihood: Likelihood, class_prior: Tensor
     ):
-        super().__init__()
-        self.classifier, self.recognition = keep_encoder(classifier), keep_encoder(recognition)
-        self.generator, self.likelihood = keep_decoder(generator), likelihood
-        self.n_members = recognition.n_members
+        super().__init__(recognition, generator, likelihood)
+        classifier.decoder = nn.Identity()
+        self.classifier = classifier
+        self.n_classes = len(class_prior)  # C
         self.register_buffer("log_prior", class_prior.float().log().repeat(self.n_members, 1))
-
-    @property
-    def n_classes(self) -> int:
-        """Number of classes, C."""
-        return self.log_prior.shape[1]
 
     def posteriors(self, x: Tensor, random: RandomStreams | None = None) -> tuple[Tensor, Tensor]:
         """Return mean and log-variance of the code given each class, (K, B, C, n_components) both."""
@@ -71,10 +50,6 @@ class ConditionalNetwork(Network):
         """Return the mean of each row's code given its most probable class, (K, B, n_components)."""
         return _of_best_class(self.class_logits(x, random), self.recognition.encode(x, random))
 
-    def decode(self, z: Tensor, random: RandomStreams | None = None) -> Tensor:
-        """(K, B, n_components + C) -> (K, B, n_features)."""
-        return self.generator.decode(z, random)
-
     def forward(self, x: Tensor, random: RandomStreams | None = None) -> Tensor:
         """Decode the code of x with its most probable class."""
         logits = self.class_logits(x, random)
@@ -82,28 +57,16 @@ class ConditionalNetwork(Network):
         return self.decode(torch.cat([z, _indicators(logits.argmax(-1), self.n_classes)], -1), random)
 
     def log_density_bound(self, x: Tensor, noise: Tensor, importance_weighted: bool) -> Tensor:
-        """Return a lower bound on the log-density of each row, whatever its class, in nats, (K, B).
-
-        The bounds given each class are combined exactly: log sum_y p(y) exp(bound(x | y)).
-        """
+        """Return a lower bound on the log-density of each row, log sum_y p(y) exp(bound(x | y)), in nats, (K, B)."""
         classes = torch.eye(self.n_classes, dtype=torch.float32, device=x.device)
-
-        def log_likelihoods(z: Tensor) -> Tensor:  # (K, B, C, n_components) -> (K, B, C)
-            distances = self.likelihood.distances(self.decode_given(z, classes), x.unsqueeze(2))
-            return -self.likelihood.negative_log(distances, x.shape[-1])
-
-        bounds = log_density_bound(*self.posteriors(x), log_likelihoods, noise, importance_weighted)
+        decode = partial(self.decode_given, classes=classes)
+        bounds = self._bound(x.unsqueeze(2), self.posteriors(x), decode, noise, importance_weighted)  # (K, B, C)
         return (bounds + self.log_prior.unsqueeze(1)).logsumexp(-1)
 
     @property
     def encoder(self) -> nn.Module:  # type: ignore[override]
         """From rows to the means of their codes."""
         return BestClassEncoder(self.classifier.encoder, self.recognition.encoder)
-
-    @property
-    def decoder(self) -> nn.Module:  # type: ignore[override]
-        """From codes and indicators to rows."""
-        return self.generator.decoder
 
 
 class BestClassEncoder(nn.Module):
@@ -132,16 +95,8 @@ def _indicators(labels: Tensor, n_classes: int) -> Tensor:
 class ConditionalObjective(Objective):
     """Minus the evidence lower bound of each row: of its class, or the mean over all, weighted by the classifier.
 
-    Parameters
-    ----------
-    network : ConditionalNetwork
-        The network to train.
-    beta : float
-        Weight of the divergence between the code's distribution and the standard normal one.
-    classification_weight : float
-        Weight of minus the log-probability that the classifier gives the known classes, mean over these.
-    known_share : float
-        Share of the rows whose class is known. Where it is 1, each row is decoded with its own class only.
+    ``beta`` weights the divergence, ``classification_weight`` minus the log-probability that the classifier gives the
+    known classes, mean over these. Where ``known_share`` is 1, each row is decoded with its own class only.
     """
 
     network: ConditionalNetwork

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -19,16 +18,8 @@ CHUNK_VALUES = 2**17  # of float32, in a core's own cache
 class ContractiveObjective(Objective):
     """Reconstruction error plus the weighted squared Frobenius norm of the encoder's Jacobian at each row.
 
-    Parameters
-    ----------
-    network : Network
-        The network to train; where ``exact``, its encoder has ``jacobian_factors``.
-    loss : Loss
-        Distance between output and target.
-    weight : float
-        Weight of the norm.
-    exact : bool
-        Whether the norm is computed in closed form, else estimated with one random vector a row.
+    Where ``exact``, the norm is computed in closed form, from the encoder's ``jacobian_factors``; else it is estimated
+    with one random vector a row.
     """
 
     def __init__(self, network: Network, loss: Loss, weight: float, exact: bool):
@@ -49,18 +40,13 @@ class ContractiveObjective(Objective):
 def squared_jacobian_norm(weights: list[Tensor], derivatives: list[Tensor | None]) -> Tensor:
     """Return the squared Frobenius norm of W_1 D_1 W_2 D_2 ... W_L D_L of each row, (K, B), by autograd's rules.
 
+    Weights W are (K, fan_in, fan_out), derivatives D of the activations (K, B, fan_out), or None for the identity's.
+
     Rows share the weights and differ only in the diagonals. So the Gram matrices at both ends are computed once a
     batch, and with one hidden layer and a linear code nothing else is left: the norm is the quadratic form
     d_1 (W_1'W_1 * W_2 W_2') d_1 of each row. Otherwise matrices of each row are multiplied from the narrower
     end, at O(width of that end * size of the weights) a row. The diagonal at that end scales the rows of the product,
     so that the squares of their norms need only be weighted with its squares.
-
-    Parameters
-    ----------
-    weights : list of Tensor
-        (K, fan_in, fan_out) of each layer.
-    derivatives : list of Tensor or None
-        (K, B, fan_out) of each layer's activation; None is the identity's.
     """
     diagonals = [None, *derivatives]  # D_0 W_1 D_1 ... W_L D_L
     if weights[0].shape[1] < weights[-1].shape[2]:  # fewer features than components: take the transposed product
@@ -104,7 +90,8 @@ class _RowForms(torch.autograd.Function):
         n_members, n_rows, width = diagonals.shape
         size = n_rows if rows.is_cuda else max(1, CHUNK_VALUES // (n_members * rows.shape[2] * width))
         products, forms = [], []
-        for part, diagonal in zip(_split(rows, n_rows, size), diagonals.split(size, 1), strict=True):
+        parts = rows.expand(-1, n_rows, -1, -1).split(size, 1)
+        for part, diagonal in zip(parts, diagonals.split(size, 1), strict=True):
             scaled = _scaled(part, diagonal)
             products.append(_times(scaled, gram))
             forms.append(scaled.mul_(products[-1]).sum(3))
@@ -137,11 +124,6 @@ class _RowForms(torch.autograd.Function):
             else:
                 rows_grad[:, chunk] = weighted
         return rows_grad, diagonals_grad, gram_grad
-
-
-def _split(rows: Tensor, n_rows: int, size: int) -> Sequence[Tensor]:
-    """Split rows as a batch of ``n_rows``, which may share them."""
-    return [rows] * -(-n_rows // size) if rows.shape[1] == 1 else rows.split(size, 1)
 
 
 def _times(a: Tensor, b: Tensor) -> Tensor:

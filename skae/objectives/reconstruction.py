@@ -11,16 +11,8 @@ from skae.random import RandomStreams
 class ReconstructionObjective(Objective):
     """Mean distance between the network's output and the target.
 
-    It declares this distance as its ``pure_distance``. Other objectives inherit `skae.interfaces.Objective`.
-
-    Parameters
-    ----------
-    network : Network
-        The network to train.
-    loss : Loss
-        The distance.
-    corruption : Corruption or None, default=None
-        Noise put on the input before it is encoded (Vincent et al. 2008).
+    ``corruption`` is put on the input before it is encoded (Vincent et al. 2008). Other objectives inherit
+    `skae.interfaces.Objective`.
     """
 
     def __init__(self, network: Network, loss: Loss, corruption: Corruption | None = None):

@@ -14,28 +14,14 @@ from skae.random import RandomStreams
 class SparseObjective(Objective):
     """Reconstruction error plus a weighted penalty on the code, mean over its units.
 
-    Parameters
-    ----------
-    network : Network
-        The network to train; its code lies in [0, 1] where ``target_rate`` is given.
-    loss : Loss
-        Distance between output and target.
-    weight : float or None
-        Weight of the penalty. None, with a target rate: ``loss_scale``, and training holds each unit at the target.
-    target_rate : float in (0, 1) or None
-        The penalty is the Kullback-Leibler divergence from this rate to each unit's mean over the batch; None
-        penalises the absolute value of the code.
+    The penalty is the absolute value of the code or, for codes in [0, 1], the Kullback-Leibler divergence from a
+    ``target_rate`` to each unit's mean over the batch. With a ``weight`` of None the weight is ``loss_scale``, and
+    training holds each unit at the target.
 
-    Notes
-    -----
     With a fixed weight, rates end off the target, where the gradients of penalty and error balance. A large weight
     makes this gap small, but also penalises random differences between batches, which increases the error. The method
-    of multipliers [1]_ closes the gap with a moderate weight: it adds a constant to the gradient of each unit's penalty
-    and adjusts this constant until the rate is the target.
-
-    References
-    ----------
-    .. [1] Bertsekas, D. P., "Constrained optimization and Lagrange multiplier methods", Academic Press, 1982.
+    of multipliers (Bertsekas, "Constrained optimization and Lagrange multiplier methods", 1982) closes the gap with a
+    moderate weight: it adds a constant to the gradient of each unit's penalty and adjusts it until rates are on target.
     """
 
     def __init__(self, network: Network, loss: Loss, weight: float | None, target_rate: float | None):

@@ -29,11 +29,6 @@ def _huber_parts(s: Tensor) -> tuple[Tensor, Tensor]:
     return (2 * math.pi * s).sqrt() * torch.erf((2 * s).rsqrt()), 2 * s * (-0.5 / s).exp()
 
 
-def _huber_log_normalizer(s: Tensor) -> Tensor:
-    inner, outer = _huber_parts(s)
-    return (inner + outer).log()
-
-
 def _huber_mean_distance(s: Tensor) -> Tensor:
     inner, outer = _huber_parts(s)
     return s * (inner / 2 + outer) / (inner + outer)
@@ -42,23 +37,16 @@ def _huber_mean_distance(s: Tensor) -> Tensor:
 FAMILIES = {
     "squared_error": Family(lambda s: 0.5 * (math.pi * s).log(), lambda s: s / 2),  # normal, of variance s / 2
     "absolute_error": Family(lambda s: (2 * s).log(), lambda s: s),  # Laplace
-    "huber": Family(_huber_log_normalizer, _huber_mean_distance),
+    "huber": Family(lambda s: torch.add(*_huber_parts(s)).log(), _huber_mean_distance),
     # "binary_cross_entropy" is Bernoulli's own logarithm: s and Z(s) are 1
 }
 
 
 class Likelihood(nn.Module):
-    """The density of a row around the network's output: of each loss's family, with one learnt scale a member.
+    """The density of a row around the network's output: of each loss's family, with one learnt scale s a member.
 
-    Parameters
-    ----------
-    loss : str
-        Name of the distance d.
-    scale : float
-        Scale of the rows, the initial value of s. s stays above a thousandth of it: the density of rows that are
-        reconstructed exactly has no upper bound.
-    n_members : int
-        Number of members, K.
+    s begins at the loss of a value that is ``scale`` off, and stays above that of a thousandth: the density of rows
+    that are reconstructed exactly has no upper bound.
     """
 
     log_scale: Tensor  # log s, (K,)
@@ -68,11 +56,9 @@ class Likelihood(nn.Module):
         self.loss = loss
         self.lowest, first = 0.0, 0.0
         if loss in FAMILIES:
-            distances = LOSSES[loss].elementwise(
-                torch.tensor([scale / 1000, scale], dtype=torch.float64, device="cpu"),
-                torch.zeros(2, dtype=torch.float64, device="cpu"),
-            )
-            self.lowest, first = distances.clamp(1e-30, 1e30).log().tolist()
+            scales = [LOSSES[loss].scale(distance) for distance in (scale / 1000, scale)]
+            bounded = torch.tensor(scales, dtype=torch.float64, device="cpu").clamp(1e-30, 1e30)
+            self.lowest, first = bounded.log().tolist()
         self.register_buffer("log_scale", torch.full((n_members,), first, dtype=torch.float32, device="cpu"))
 
     def distances(self, raw: Tensor, target: Tensor) -> Tensor:
@@ -99,26 +85,59 @@ class Likelihood(nn.Module):
             self.log_scale.add_(ratio.log(), alpha=0.1).clamp_(min=self.lowest)
 
 
-class VariationalNetwork(Network):
-    """A code that is a normal distribution for each row.
+class GenerativeNetwork(Network):
+    """The encoder of one network for the distributions of codes, the decoder of another and the density around it."""
 
-    Parameters
-    ----------
-    recognition : Network
-        Its encoder gives mean and log-variance of the code, 2 * n_components numbers a row.
-    generator : Network
-        Its decoder takes n_components numbers.
-    likelihood : Likelihood
-        The density around the decoder's output.
-    n_components : int
-        Width of the code.
-    """
+    def __init__(self, recognition: Network, generator: Network, likelihood: Likelihood):
+        super().__init__()
+        if {*generator.encoder.parameters()} & {*generator.decoder.parameters()}:
+            raise ValueError(
+                "network shares weights between encoder and decoder. Here one is wider than the other: set "
+                "tied_weights=False."
+            )
+        recognition.decoder = nn.Identity()
+        generator.encoder = nn.Identity()
+        self.recognition, self.generator = recognition, generator
+        self.likelihood, self.n_members = likelihood, recognition.n_members
+
+    def decode(self, z: Tensor, random: RandomStreams | None = None) -> Tensor:
+        """Decode codes, (K, B, n) -> (K, B, n_features)."""
+        return self.generator.decode(z, random)
+
+    @property
+    def decoder(self) -> nn.Module:  # type: ignore[override]
+        """From codes to rows."""
+        return self.generator.decoder
+
+    def _bound(
+        self, x: Tensor, posterior: tuple[Tensor, Tensor], decode: Callable[..., Tensor], noise: Tensor, weighted: bool
+    ) -> Tensor:
+        """Return a lower bound on the log-density of rows, in nats, (...).
+
+        ``noise``, (n_draws, n_components), is standard normal and the same for every row, so that a row's bound does
+        not depend on its neighbours. Where ``weighted``, the draws' densities are averaged (Burda et al. 2016), else
+        their logarithms.
+        """
+        mean, log_variance = posterior  # (..., n_components) both
+        bounds = []
+        for draw in noise:
+            z = mean + (0.5 * log_variance).exp() * draw
+            bound = -self.likelihood.negative_log(self.likelihood.distances(decode(z), x), x.shape[-1])
+            if weighted:  # log p(z) - log q(z|x), in which the constants cancel
+                bound = bound + 0.5 * (draw.square() + log_variance - z.square()).sum(-1)
+            bounds.append(bound)
+        all_bounds = torch.stack(bounds)  # (n_draws, ...)
+        if weighted:
+            return all_bounds.logsumexp(0) - math.log(len(noise))
+        return all_bounds.mean(0) - kl_to_standard_normal(mean, log_variance)
+
+
+class VariationalNetwork(GenerativeNetwork):
+    """A code that is a normal distribution for each row; ``recognition`` gives its mean and log-variance."""
 
     def __init__(self, recognition: Network, generator: Network, likelihood: Likelihood, n_components: int):
-        super().__init__()
-        self.recognition, self.generator = keep_encoder(recognition), keep_decoder(generator)
-        self.likelihood = likelihood
-        self.n_components, self.n_members = n_components, recognition.n_members
+        super().__init__(recognition, generator, likelihood)
+        self.n_components = n_components
 
     def posterior(self, x: Tensor, random: RandomStreams | None = None) -> tuple[Tensor, Tensor]:
         """Return mean and log-variance of each row's code, (K, B, n_components) both."""
@@ -129,31 +148,18 @@ class VariationalNetwork(Network):
         """Return the mean of each row's code, (K, B, n_components)."""
         return self.posterior(x, random)[0]
 
-    def decode(self, z: Tensor, random: RandomStreams | None = None) -> Tensor:
-        """(K, B, n_components) -> (K, B, n_features)."""
-        return self.generator.decode(z, random)
-
     def log_density_bound(self, x: Tensor, noise: Tensor, importance_weighted: bool) -> Tensor:
         """Return a lower bound on the log-density of each row, in nats, (K, B)."""
-
-        def log_likelihood(z: Tensor) -> Tensor:
-            return -self.likelihood.negative_log(self.likelihood.distances(self.decode(z), x), x.shape[-1])
-
-        return log_density_bound(*self.posterior(x), log_likelihood, noise, importance_weighted)
+        return self._bound(x, self.posterior(x), self.decode, noise, importance_weighted)
 
     @property
     def encoder(self) -> nn.Module:  # type: ignore[override]
         """From rows to the means of their codes."""
         return nn.Sequential(self.recognition.encoder, FirstColumns(self.n_components))
 
-    @property
-    def decoder(self) -> nn.Module:  # type: ignore[override]
-        """From codes to rows."""
-        return self.generator.decoder
-
 
 class FirstColumns(nn.Module):
-    """Keep the first columns."""
+    """Keep the first n columns."""
 
     def __init__(self, n: int):
         super().__init__()
@@ -162,23 +168,6 @@ class FirstColumns(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(..., m) -> (..., n)."""
         return x[..., : self.n]
-
-
-def keep_encoder(network: Network) -> Network:
-    """Drop the decoder."""
-    network.decoder = nn.Identity()
-    return network
-
-
-def keep_decoder(network: Network) -> Network:
-    """Drop the encoder; raise a ValueError where it shares weights with the decoder."""
-    if {*network.encoder.parameters()} & {*network.decoder.parameters()}:
-        raise ValueError(
-            "network shares weights between encoder and decoder. Here one is wider than the other: set "
-            "tied_weights=False."
-        )
-    network.encoder = nn.Identity()
-    return network
 
 
 def check_linear_code(specification) -> None:
@@ -196,11 +185,8 @@ SCORING = 3  # key of the random stream of `normal_draws`, in addition to those 
 def normal_draws(n_draws: int, n_components: int, seed: int) -> Tensor:
     """Return standard normal numbers, (n_draws, n_components), that are spread more evenly than independent ones.
 
-    Points of a scrambled Sobol sequence, on the CPU: means over them are unbiased, too, and vary less [1]_.
-
-    References
-    ----------
-    .. [1] Buchholz, A., Wenzel, F. and Mandt, S., "Quasi-Monte Carlo variational inference", ICML 2018.
+    Points of a scrambled Sobol sequence, on the CPU: means over them are unbiased, too, and vary less (Buchholz,
+    Wenzel & Mandt, "Quasi-Monte Carlo variational inference", ICML 2018).
     """
     with on_cpu():
         sobol = torch.quasirandom.SobolEngine(n_components, scramble=True, seed=derived_seeds(seed, SCORING)[0])
@@ -214,15 +200,7 @@ def kl_to_standard_normal(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 
 class VariationalObjective(Objective):
-    """Minus the evidence lower bound of each row, in nats, from one draw of its code.
-
-    Parameters
-    ----------
-    network : VariationalNetwork
-        The network to train.
-    beta : float
-        Weight of the divergence between the code's distribution and the standard normal one.
-    """
+    """Minus the evidence lower bound of each row, from one draw of its code; ``beta`` weights the divergence."""
 
     network: VariationalNetwork
 
@@ -239,32 +217,3 @@ class VariationalObjective(Objective):
         if network.training:
             likelihood.follow(distances, n_features)
         return losses
-
-
-def log_density_bound(
-    mean: Tensor, log_variance: Tensor, log_likelihood: Callable[[Tensor], Tensor], noise: Tensor, weighted: bool
-) -> Tensor:
-    """Return a lower bound on the log-density of rows, in nats, (...).
-
-    Parameters
-    ----------
-    mean, log_variance : Tensor of shape (..., n_components)
-        The distributions of the rows' codes.
-    log_likelihood : callable
-        From codes (..., n_components) to the log-densities (...) of their rows, given these codes.
-    noise : Tensor of shape (n_draws, n_components)
-        Standard normal numbers, the same for every row, so that a row's bound does not depend on its neighbours.
-    weighted : bool
-        Whether the draws' densities are averaged (Burda et al. 2016), or their logarithms.
-    """
-    bounds = []
-    for draw in noise:
-        z = mean + (0.5 * log_variance).exp() * draw
-        bound = log_likelihood(z)
-        if weighted:  # log p(z) - log q(z|x), in which the constants cancel
-            bound = bound + 0.5 * (draw.square() + log_variance - z.square()).sum(-1)
-        bounds.append(bound)
-    all_bounds = torch.stack(bounds)  # (n_draws, ...)
-    if weighted:
-        return all_bounds.logsumexp(0) - math.log(len(noise))
-    return all_bounds.mean(0) - kl_to_standard_normal(mean, log_variance)

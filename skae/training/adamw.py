@@ -12,22 +12,10 @@ from skae._compat import fused_adamw
 
 
 class AdamW:
-    """Adam with decoupled weight decay [1]_.
+    """Adam with decoupled weight decay (Loshchilov & Hutter, "Decoupled weight decay regularization", ICLR 2019).
 
-    Parameters
-    ----------
-    learning_rates : sequence of float
-        One for each member.
-    weight_decays : sequence of float
-        Weight decay, one for each member: a step subtracts learning rate * weight decay * parameter.
-    params : sequence of Parameter
-        What to optimise; parameters without a gradient stay as they are.
-    betas : (float, float), default=(0.9, 0.999)
-        Memory of the gradients' mean and square.
-
-    References
-    ----------
-    .. [1] I. Loshchilov and F. Hutter, "Decoupled weight decay regularization", ICLR 2019.
+    Each member has its own learning rate and weight decay; a step subtracts learning rate * weight decay * parameter.
+    Parameters without a gradient stay as they are.
     """
 
     def __init__(
@@ -46,7 +34,7 @@ class AdamW:
         # a captured step reads the rate from the device
         self._rate: float | Tensor = torch.ones_like(self.n_steps) if self.n_steps.is_cuda else 1.0
         self._learning_rate, self._weight_decay = learning_rates[0], weight_decays[0]
-        self._moves: list[Tensor] | None = None  # where members have different rates
+        self._moves: list[Tensor] = []  # where members have different rates
         if len({*learning_rates}) > 1 or len({*weight_decays}) > 1:
             self._learning_rate, self._weight_decay = 1.0, 0.0
             self._moves = [torch.empty_like(p) for p in self.params]
@@ -69,11 +57,9 @@ class AdamW:
     def step(self) -> None:
         """Move the parameters against their gradients."""
         moved = [i for i, p in enumerate(self.params) if p.grad is not None]
-        targets = self._values
-        if self._moves is not None:
-            for move in self._moves:
-                move.zero_()
-            targets = self._moves
+        targets = self._moves or self._values
+        for move in self._moves:
+            move.zero_()
         self.n_steps += 1
         fused_adamw(
             [targets[i] for i in moved],
@@ -90,7 +76,7 @@ class AdamW:
             amsgrad=False,
             maximize=False,
         )
-        if self._moves is not None:
+        if self._moves:
             for i in moved:
                 learning_rate, decay = self._rates[i]
                 self._values[i].mul_(1 - self._rate * decay).addcmul_(self._moves[i], learning_rate)

@@ -16,7 +16,7 @@ from skae.random import RandomStreams, derived_seeds
 from skae.training.adamw import AdamW
 from skae.training.rows import Rows
 from skae.training.schedule import Schedule
-from skae.training.steps import Step, make_step
+from skae.training.steps import make_step
 
 SHUFFLING, NOISE, VALIDATION_NOISE = range(3)
 SHARED_MATMUL_SIZE = 2**20  # multiplications; fewer take longer to share among threads than to do
@@ -91,35 +91,15 @@ def train(
     begin_epoch: BeginEpoch | None = None,
     verbose: bool = False,
 ) -> None:
-    """Train an objective; the outcome is in its network and in ``history``.
+    """Train an objective, whose network is on the device of ``rows``; ``history`` is filled in.
 
-    Parameters
-    ----------
-    objective : Objective
-        What is trained; its network is on the device of ``rows``.
-    rows : Rows
-        The data.
-    index : Tensor of shape (K, n)
-        Rows that each member trains on.
-    schedule : Schedule
-        Mini-batch size, epochs, learning rate, stopping rule.
-    seeds : sequence of int
-        Seeds of all random numbers of each member.
-    history : History
-        Filled in. Its ``optimizer_states``, where given, are continued.
-    validation_index : Tensor of shape (K, m) or None, default=None
-        Rows whose loss is monitored instead of the training loss; the weights with the lowest are restored.
-    first_epoch : int, default=0
-        Number of epochs that earlier calls have run, so that other random numbers are drawn.
-    begin_epoch : callable or None, default=None
-        Called at the beginning of every epoch; see `skae.interfaces.BeginEpoch`.
-    verbose : bool, default=False
-        Whether to print a line for each epoch.
+    Each member trains on its rows of ``index``, (K, n), and draws random numbers from its seed. The optimizer states of
+    ``history``, where it has any, are continued. With a ``validation_index``, (K, m), the loss of these rows is
+    monitored instead of the training loss, and the weights with the lowest are restored. ``first_epoch`` is the number
+    of epochs that earlier calls have run, so that other random numbers are drawn.
 
-    Raises
-    ------
-    FloatingPointError
-        If a loss is not finite. After any exception ``history.best`` has the best weights so far.
+    A loss that is not finite raises a FloatingPointError. After any exception ``history.best`` has the best weights so
+    far.
     """
     n = index.shape[1]
     optimizers = [AdamW(schedule.learning_rate_init, schedule.alpha, **group) for group in objective.parameter_groups()]
@@ -132,12 +112,18 @@ def train(
     def streams(purpose: int, epoch: int) -> RandomStreams:
         return RandomStreams([derived_seeds(seed, purpose, epoch)[0] for seed in seeds], rows.device)
 
-    def train_epoch(epoch: int) -> np.ndarray:
+    def train_epoch(epoch: int) -> np.ndarray:  # each member's mean loss, (K,)
         objective.network.train()
         shuffled = index.gather(1, streams(SHUFFLING, epoch).permutation(n))
         batches = rows.batches(shuffled, schedule.batch_size)
         rates = schedule.rates(epoch - first_epoch, -(-n // schedule.batch_size), stall.n_reductions)
-        return _train_epoch(step, optimizers, batches, rates, streams(NOISE, epoch), index.shape)
+        noise = streams(NOISE, epoch)
+        total = torch.zeros(len(index), device=rows.device, dtype=torch.float32)
+        for batch, rate in zip(batches, rates, strict=True):
+            for optimizer in optimizers:
+                optimizer.set_rate(rate)
+            total.add_(step(batch, noise), alpha=batch.x.shape[1])
+        return (total / n).cpu().double().numpy()  # the epoch's only synchronisation
 
     try:
         for epoch in range(first_epoch, first_epoch + schedule.max_iter):
@@ -158,9 +144,7 @@ def train(
             if verbose:
                 monitor = "" if held_out is None else f", validation loss {held_out.mean():.6g}"
                 print(f"Epoch {epoch + 1}: loss {losses.mean():.6g}{monitor}")
-            if end_epoch is not None and end_epoch():
-                break
-            if stall.ends_training(monitored):
+            if (end_epoch is not None and end_epoch()) or stall.ends_training(monitored):
                 break
     finally:
         objective.network.eval()
@@ -191,17 +175,6 @@ class _Stall:
             self._n_stalled, self.n_reductions = 0, self.n_reductions + 1
             return False
         return schedule.stops_on_stall
-
-
-def _train_epoch(step: Step, optimizers, batches, rates, noise: RandomStreams, shape: torch.Size) -> np.ndarray:
-    """Take a step for each mini-batch; return each member's mean loss, (K,)."""
-    n_members, n = shape
-    total = torch.zeros(n_members, device=noise.device, dtype=torch.float32)
-    for batch, rate in zip(batches, rates, strict=True):
-        for optimizer in optimizers:
-            optimizer.set_rate(rate)
-        total.add_(step(batch, noise), alpha=batch.x.shape[1])
-    return (total / n).cpu().double().numpy()  # the epoch's only synchronisation
 
 
 @torch.no_grad()

@@ -15,47 +15,30 @@ from skae.interfaces import Batch, RowSummary
 
 logger = logging.getLogger(__name__)
 
-# The rest is for what training needs in addition: activations, gradients, Adam's moments.
-SHARE_OF_FREE_MEMORY = 0.7
-
-# Summarized at a time, in float64; they stay in the processor's cache.
-CHUNK_VALUES = 2**15
-
-# Deviation of a constant column that rounding leaves, relative to the mean.
-ROUNDING = 1e-13
+SHARE_OF_FREE_MEMORY = 0.7  # the rest is for what training needs in addition: activations, gradients, Adam's moments
+CHUNK_VALUES = 2**15  # summarized at a time, in float64; they stay in the processor's cache
+ROUNDING = 1e-13  # deviation of a constant column that rounding leaves, relative to the mean
 
 
 class Rows:
     """Inputs and targets of training, as float32 batches on the device.
 
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_features)
-        Inputs, of any float type; never written to.
-    target : ndarray of shape (n_samples, n_features) or None
-        What to reconstruct; None stands for X.
-    device : torch.device
-        Device of the batches.
-    labels : ndarray of shape (n_samples,) or None, default=None
-        Class numbers, -1 where unknown.
+    X, (n_samples, n_features), has any float type and is never written to. A target of None stands for X; labels are
+    class numbers, -1 where unknown.
     """
 
     def __init__(
-        self,
-        X: np.ndarray,
-        target: np.ndarray | None,
-        device: torch.device,
-        labels: np.ndarray | None = None,
+        self, X: np.ndarray, target: np.ndarray | None, device: torch.device, labels: np.ndarray | None = None
     ):
         self.device = device
         self._labels = None if labels is None else torch.from_numpy(labels.astype(np.int64)).to(device)
         arrays = [X] if target is None else [X, target]
         self._sources: list[np.ndarray | Tensor] = list(arrays)
         self._buffers: dict[tuple, tuple[Tensor, Tensor]] = {}  # (K, B, n_features), and as (K * B, n_features)
-        needed = sum(4 * a.size for a in arrays if not _shareable(a, device))
+        needed = sum(4 * a.size for a in arrays if not _shares_memory(a, device))
         if not needed or needed <= SHARE_OF_FREE_MEMORY * free_memory(device):
             with suppress(torch.OutOfMemoryError, MemoryError):
-                self._sources = [_to_device(a, device) for a in arrays]
+                self._sources = [torch.from_numpy(_as_float32(a)).to(device) for a in arrays]
         if self._sources[0] is X:
             logger.warning("%.1f GB of rows do not fit on %s: they are streamed.", needed / 1e9, device)
 
@@ -65,10 +48,7 @@ class Rows:
         return Batch(parts[0], parts[-1], None if self._labels is None else self._labels[index])
 
     def batches(self, index: Tensor, batch_size: int) -> Iterator[Batch]:
-        """Split ``index``, (K, n), into batches of at most ``batch_size`` whose sizes differ by at most one.
-
-        A batch is valid until the next one: they share memory.
-        """
+        """Split ``index``, (K, n), into batches of nearly one size <= ``batch_size``, each valid until the next."""
         n_batches = -(-index.shape[1] // batch_size)
         for part in index.tensor_split(n_batches, dim=1):
             yield self.batch(part)
@@ -86,20 +66,15 @@ class Rows:
         return buffers[0]
 
 
-def _shareable(array: np.ndarray, device: torch.device) -> bool:
-    """Whether a tensor can share the array's memory."""
+def _shares_memory(array: np.ndarray, device: torch.device) -> bool:
+    """Whether the array's float32 tensor on the device needs no memory of its own."""
     return device.type == "cpu" and array.dtype == np.float32 and array.flags.c_contiguous and array.flags.writeable
 
 
-def _to_device(array: np.ndarray, device: torch.device) -> Tensor:
-    if not _shareable(array, torch.device("cpu")):
-        array = _as_float32(array)
-    return torch.from_numpy(array).to(device)
-
-
 def _as_float32(array: np.ndarray) -> np.ndarray:
+    """Return an array that torch can share the memory of, copied only where it must be."""
     with np.errstate(under="ignore"):
-        return np.array(array, dtype=np.float32, order="C")
+        return np.require(array, np.float32, ["C", "W"])
 
 
 def summarize(X: np.ndarray) -> RowSummary:
