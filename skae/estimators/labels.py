@@ -124,7 +124,9 @@ def encode_labels(y: np.ndarray, unknown: np.ndarray, classes: np.ndarray) -> np
         If y has classes that are not among those given.
     """
     if len(new := np.setdiff1d(y[~unknown], classes)):
-        raise ValueError(f"y has classes {new.tolist()} beside classes_={classes.tolist()} of the first fit.")
+        raise ValueError(
+            f"y has classes {new.tolist()} that are not among classes_={classes.tolist()} of the first fit."
+        )
     labels = np.full(len(y), -1)
     labels[~unknown] = np.searchsorted(classes, y[~unknown])
     return labels
