@@ -19,17 +19,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-import joblib  # noqa: F401 - its folder is looked up below
+import joblib  # its folder is looked up below
 import torch
-from sklearn.base import _fit_context as fit_context  # noqa: F401
-from sklearn.utils._optional_dependencies import check_matplotlib_support as check_matplotlib_support
-from sklearn.utils._param_validation import HasMethods as HasMethods
-from sklearn.utils._param_validation import Interval as Interval
-from sklearn.utils._param_validation import RealNotInt as RealNotInt
-from sklearn.utils._param_validation import StrOptions as StrOptions
-from sklearn.utils._param_validation import validate_parameter_constraints as validate_parameter_constraints
-from sklearn.utils.metaestimators import _safe_split as safe_split  # noqa: F401
-from sklearn.utils.validation import _check_y as check_y  # noqa: F401
+from sklearn.base import _fit_context as fit_context
+from sklearn.utils._optional_dependencies import check_matplotlib_support
+from sklearn.utils._param_validation import HasMethods, Interval, RealNotInt, StrOptions, validate_parameter_constraints
+from sklearn.utils.metaestimators import _safe_split as safe_split
+from sklearn.utils.validation import _check_y as check_y
 from torch import Tensor
 
 # ---- the optimizer's kernel ----------------------------------------------------------------------------------
@@ -55,10 +51,7 @@ def _backward(name: str, of_output: bool, *arguments: float) -> Callable[[Tensor
     packet = getattr(torch.ops.aten, name, None)
     if packet is None or "grad_input" not in packet.overloads():
         return None
-    kernel = packet.grad_input
-    if of_output:
-        return lambda g, x, y: kernel(g, y, *arguments, grad_input=g)
-    return lambda g, x, y: kernel(g, x, *arguments, grad_input=g)
+    return lambda g, x, y: packet.grad_input(g, y if of_output else x, *arguments, grad_input=g)
 
 
 # None: the gradient is multiplied by the derivative instead

@@ -15,12 +15,14 @@ from tempfile import TemporaryFile
 from typing import Any
 from uuid import uuid4
 
+from sklearn.callback import FitCallback
+
 from skae.estimators.base import NetworkEstimator
 
 logger = logging.getLogger(__name__)
 
 
-class _FitFollower:
+class _FitFollower(FitCallback):
     """A callback that writes a record of every fit of an autoencoder."""
 
     max_propagation_depth = None  # however deep the autoencoder lies
@@ -29,21 +31,14 @@ class _FitFollower:
     def __init__(self):
         self._records: dict[Any, Any] = {}  # of the fits that run in this process, by their contexts
 
-    def setup(self, estimator, context):
-        """Do nothing: a record is begun in the process that runs the fit."""
-
-    def on_fit_task_begin(self, estimator, context):
-        """Make sure that `teardown` is called after a fit that fails."""
-        if isinstance(estimator, NetworkEstimator):
-            # a callback passed down is otherwise torn down after the outermost fit, and never in a worker process
-            told = getattr(estimator, "_skl_callbacks_to_teardown", [])
-            if self not in told:
-                told.append(self)
-
     def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
         """Add an epoch to the record of its fit, or end the record."""
         if isinstance(estimator, NetworkEstimator) and context.task_name == "epoch":
             if context.parent not in self._records:
+                # a callback passed down is otherwise torn down after the outermost fit, and never in a worker process
+                to_tear_down = getattr(estimator, "_skl_callbacks_to_teardown", [])
+                if self not in to_tear_down:
+                    to_tear_down.append(self)
                 self._records[context.parent] = self._begin_record(*_root_and_place(context.parent))
             self._records[context.parent].add_epoch(context.task_id + 1, fitted_estimator)
         elif context in self._records:
@@ -62,15 +57,13 @@ class TensorBoardLogger(_FitFollower):
     """Write the losses of every epoch for TensorBoard.
 
     Every fit of an autoencoder becomes a run of its own: a folder with the training loss, with early stopping the
-    validation loss, and the estimator's parameters. Set on a pipeline, a search or a detector it is passed down to
-    the autoencoders in it, in worker processes too. If a run cannot be written, a warning is logged and the fit goes
-    on without.
+    validation loss, and the estimator's parameters. A pipeline, a search or a detector passes the logger down to the
+    autoencoders in it, in worker processes too. If a run cannot be written, a warning is logged and the fit goes on.
 
     Parameters
     ----------
     log_dir : str or path, default="runs"
-        Folder of the runs. They are named for the time, the estimator that the logger is set on, and the place of the
-        fit in that.
+        Folder of the runs, which are named for the time, the outermost estimator, and the place of the fit in that.
 
     Raises
     ------
@@ -142,15 +135,14 @@ class Checkpoint(_FitFollower):
 
     The file is a pickle of the fitted autoencoder without its callbacks. It is replaced as a whole, so there is a
     readable one at any time. A fit that fails or is interrupted saves the state after its last complete epoch. A warm
-    start from the file continues, with a new optimizer and a new learning-rate schedule.
+    start from the file continues, with a new optimizer and a new learning-rate schedule. If a file cannot be saved, a
+    warning is logged, once for each fit. The fit goes on, and the earlier file stays.
 
-    Set it on the outermost estimator. A pipeline, a search or a detector passes it down to the autoencoders in it, in
-    worker processes too. Each of their fits has a file of its own, named for its place: with ``path="iris.pickle"``
-    the 13th fit of a search saves to ``iris.search-0.candidate-split-evaluation-12.pickle`` and its last, on all rows,
-    to ``iris.refit-with-best-params-1.pickle``. A later fit in the same place replaces the file. Functions that do not
+    A pipeline, a search or a detector passes the checkpoint down to the autoencoders in it, in worker processes too:
+    set it on the outermost estimator. Each fit has a file named for its place: with ``path="iris.pickle"`` the 13th
+    fit of a search saves to ``iris.search-0.candidate-split-evaluation-12.pickle`` and its last, on all rows, to
+    ``iris.refit-with-best-params-1.pickle``. A later fit in the same place replaces the file. Functions that do not
     support callbacks, such as `cross_validate`, give no place: their fits replace each other's file.
-
-    If a file cannot be saved, a warning is logged, once for each fit. The fit goes on, and the earlier file stays.
 
     Parameters
     ----------
@@ -242,13 +234,12 @@ class _File:
 
 def _root_and_place(fit) -> tuple[Any, list[str]]:
     """Return the context of the outermost fit, and the names of the tasks from it to this fit."""
-    names: list[str] = []
-    while fit.parent is not None:
-        # a pipeline's steps may be called anything, at any length
-        name = re.sub(r"[^\w.-]", "_", fit.source_task_name or fit.task_name)[:40]
-        names.insert(0, f"{name}-{fit.task_id}")
-        fit = fit.parent
-    return fit, names
+    if fit.parent is None:
+        return fit, []
+    root, place = _root_and_place(fit.parent)
+    # a pipeline's steps may be called anything, at any length
+    name = re.sub(r"[^\w.-]", "_", fit.source_task_name or fit.task_name)[:40]
+    return root, [*place, f"{name}-{fit.task_id}"]
 
 
 def _summary_writer_class():

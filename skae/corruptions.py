@@ -88,21 +88,17 @@ class FromCallable:
         """Return a corrupted copy of x."""
         corrupted = torch.empty_like(x, dtype=torch.float32)
         for rows, generator, out in zip(x, random.generators, corrupted, strict=True):
-            # Copy each result before the next call, because a function may reuse the tensor that it returns.
-            out.copy_(self._corrupt(rows, generator))
+            result = self.function(rows.clone(), generator)  # a clone, because the function may write to its argument
+            if not isinstance(result, Tensor) or result.shape != rows.shape or result.is_complex():
+                got = type(result).__name__
+                if isinstance(result, Tensor):
+                    got = f"a tensor of shape {tuple(result.shape)} and dtype {result.dtype}"
+                raise ValueError(
+                    f"corruption must return a tensor of the batch's shape, {tuple(rows.shape)}, got {got}. Its values "
+                    "must be real numbers."
+                )
+            out.copy_(result.detach())  # before the next call, for a function may reuse the tensor that it returns
         return corrupted
-
-    def _corrupt(self, rows: Tensor, generator: torch.Generator) -> Tensor:
-        result = self.function(rows.clone(), generator)  # a clone, because the function may write to its argument
-        if not isinstance(result, Tensor) or result.shape != rows.shape or result.is_complex():
-            got = type(result).__name__
-            if isinstance(result, Tensor):
-                got = f"a tensor of shape {tuple(result.shape)} and dtype {result.dtype}"
-            raise ValueError(
-                f"corruption must return a tensor of the batch's shape, {tuple(rows.shape)}, got {got}. Its values "
-                "must be real numbers."
-            )
-        return result.detach()
 
 
 KINDS: dict[str, Callable[[float], Corruption]] = {"gaussian": Gaussian, "masking": Masking, "swap": Swap}
@@ -112,23 +108,16 @@ NAMES = {*KINDS, "salt_and_pepper"}
 def make_corruption(
     corruption: str | Callable, noise_level: float | Sequence[float], X: np.ndarray, device: torch.device | str
 ) -> Corruption:
-    """Return the corruption that an estimator's parameters describe, for rows like those of X, on the device.
-
-    Raises
-    ------
-    ValueError
-        If ``noise_level`` is a probability greater than 1, or a sequence that is not a valid range of levels.
-    """
+    """Return the corruption that an estimator's parameters describe, for rows like those of X, on the device."""
     if not isinstance(corruption, str):
         return FromCallable(corruption)
     if isinstance(noise_level, Sequence):
-        levels = list(noise_level)
-        if corruption != "gaussian" or len(levels) != 2 or not 0 < levels[0] <= levels[1] < np.inf:
+        if corruption != "gaussian" or len(noise_level) != 2 or not 0 < noise_level[0] <= noise_level[1] < np.inf:
             raise ValueError(
                 f"noise_level={noise_level!r} with corruption={corruption!r}: give a number or, with 'gaussian', "
                 "a range (low, high) with 0 < low <= high. The level of each row is drawn from this range."
             )
-        return GaussianOfManyLevels(float(levels[0]), float(levels[1]))
+        return GaussianOfManyLevels(*map(float, noise_level))
     if corruption != "gaussian" and noise_level > 1:
         raise ValueError(
             f"noise_level={noise_level} must be in [0, 1] with corruption={corruption!r}: it is the probability that a "

@@ -10,18 +10,7 @@ import torch
 
 
 def resolve_device(device: str) -> torch.device:
-    """Return the torch device that a ``device`` parameter names.
-
-    Parameters
-    ----------
-    device : {"auto", "cpu", "cuda", "cuda:<index>", "mps"}
-        "auto" is the first of CUDA, MPS, CPU that this machine has.
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown or this machine has no such device.
-    """
+    """Return the torch device that a ``device`` parameter names; "auto" is the first of CUDA, MPS and CPU."""
     if device == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda", 0)
@@ -76,8 +65,6 @@ def to_cpu(value):
         return [to_cpu(item) for item in value]
     if isinstance(value, torch.Tensor):
         return value.cpu()
-    if isinstance(value, torch.nn.Module) and any(
-        tensor.device.type != "cpu" for tensor in value.state_dict().values()
-    ):
+    if isinstance(value, torch.nn.Module) and any(t.device.type != "cpu" for t in value.state_dict().values()):
         return copy.deepcopy(value).cpu()
     return value

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable
+from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -27,28 +29,21 @@ class Graphed:
     """A function of two tensors on a GPU, captured once for each shape and replayed from then on.
 
     The function must use the same memory at every call and must not synchronise. If the two tensors are the same
-    object in one call, they must be so in every call. If a capture fails, the function is called directly, and the log
-    says so once.
-
-    Parameters
-    ----------
-    function : callable
-        (x, target) -> Tensor
+    object in one call, they must be so in every call. If a capture fails, the function is called directly.
     """
 
     def __init__(self, function: Callable[[Tensor, Tensor], Tensor]):
         self._function = function
-        self._n_calls: dict[torch.Size, int] = {}
+        self._n_calls: Counter[torch.Size] = Counter()
         self._captures: dict[torch.Size, Capture] = {}
-        self._refused = False
+        self._has_failed = False
 
     def __call__(self, x: Tensor, target: Tensor) -> Tensor:
         """Return the function's result, which is valid until the next call."""
-        shape = x.shape
-        n_calls = self._n_calls[shape] = self._n_calls.get(shape, 0) + 1
-        if n_calls == WARM_UP + 1 and not self._refused:
+        self._n_calls[x.shape] += 1
+        if self._n_calls[x.shape] == WARM_UP + 1 and not self._has_failed:
             self._capture(x, target)
-        capture = self._captures.get(shape)
+        capture = self._captures.get(x.shape)
         if capture is None:
             return self._function(x, target)
         capture.x.copy_(x)
@@ -65,16 +60,12 @@ class Graphed:
             with torch.cuda.graph(graph):
                 result = self._function(own_x, own_target)
         except RuntimeError as error:
-            self._refused = True
-            _refuse(str(error))
-            return
-        self._captures[x.shape] = Capture(graph, own_x, own_target, result)
+            self._has_failed = True
+            _warn_once(str(error))
+        else:
+            self._captures[x.shape] = Capture(graph, own_x, own_target, result)
 
 
-_refusals: set[str] = set()
-
-
-def _refuse(reason: str) -> None:
-    if reason not in _refusals:
-        _refusals.add(reason)
-        logger.warning("Training steps are not captured in a CUDA graph, which makes them slower: %s", reason)
+@cache
+def _warn_once(reason: str) -> None:
+    logger.warning("Training steps are not captured in a CUDA graph, which makes them slower: %s", reason)

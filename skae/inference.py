@@ -15,9 +15,8 @@ from skae.interfaces import Network
 
 N = TypeVar("N", bound=Network)
 
-# Every block has this many rows, the last one padded. BLAS rounds a row differently in products of different
-# sizes; in blocks of one size a row's results in different calls agree as closely as the processor allows. On a CPU a
-# block of 256 rows stays in the cache.
+# Rows of a block; the last one is padded. BLAS rounds a row differently in products of different sizes; in blocks of
+# one size its results in different calls agree as closely as the processor allows. On a CPU a block stays in the cache.
 BLOCK_ROWS = {"cpu": 256, "cuda": 8192, "mps": 8192}
 FEW_ROWS = 32  # in the block of a call with no more rows, so that a single row costs little
 BATCHED_ROWS = 128  # in each block of a batch
@@ -27,27 +26,11 @@ BATCHED_VALUES = 2**19  # in blocks that are computed at a time, 2 MB
 def apply_network(
     network: N, function: Callable[[N, Tensor], Tensor], X: np.ndarray, device: torch.device, dtype: np.dtype
 ) -> np.ndarray:
-    """Apply a function of the network to the rows of X.
+    """Apply a function of a network on the device to the rows of X, (n, n_in) -> (n,) or (n, n_out).
 
-    Rows whose result is not finite, as their float32 products or squares overflow, are computed in float64.
-
-    Parameters
-    ----------
-    network : Network
-        The network, on the device.
-    function : callable
-        Maps the network and a batch (1, B, n_in) on the device to (1, B) or (1, B, n_out); where the network
-        ``broadcasts``, also (S, B, n_in) to (S, B) or (S, B, n_out).
-    X : ndarray of shape (n, n_in)
-        Rows, of any float type; never copied as a whole.
-    device : torch.device
-        Where to compute.
-    dtype : dtype
-        Of the result.
-
-    Returns
-    -------
-    result : ndarray of shape (n,) or (n, n_out)
+    The function maps a batch (1, B, n_in) to (1, B) or (1, B, n_out); where the network ``broadcasts``, any number of
+    batches at once. Rows whose result is not finite, as their float32 products or squares overflow, are computed in
+    float64. X is never copied as a whole.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         result = apply_in_blocks(lambda x: function(network, x), X, device, dtype, network.broadcasts)

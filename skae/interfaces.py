@@ -26,10 +26,7 @@ class Batch(NamedTuple):
 
 
 class Network(nn.Module):
-    """An encoder and a decoder that take batches with a member axis.
-
-    ``random`` feeds layers that are random in training (dropout).
-    """
+    """An encoder and a decoder of batches with a member axis; ``random`` feeds dropout."""
 
     encoder: nn.Module
     decoder: nn.Module
@@ -117,15 +114,14 @@ class Corruption(Protocol):
 class Objective:
     """What is trained: its mathematics. How it is differentiated is chosen in `skae.training.steps`.
 
-    A subclass writes `row_losses`. One that alternates between several optimizers also writes `parameter_groups` and
-    `alternating_losses`.
+    A subclass writes `row_losses`, and with several optimizers also `parameter_groups` and `alternating_losses`.
     """
 
     network: Network  # whose weights are kept and restored
     loss_scale: float | Tensor = 1.0  # (K,); gradients are divided by it, so that Adam's epsilon does not dominate
     corruption: Corruption | None = None
-    # declares that the objective is this distance of the network's output for the, perhaps corrupted, input to the
-    # target and nothing else, so that the network's fused gradients may compute it
+    # declares that the objective is nothing but this distance of the network's output for the, perhaps corrupted, input
+    # to the target, so that the network's fused gradients may compute it
     pure_distance: Loss | None = None
 
     def row_losses(self, batch: Batch, random: RandomStreams) -> Tensor:

@@ -25,19 +25,18 @@ from skae.estimators.fit_key import fit_key, survives_cloning
 class BatchedGridSearchCV(GridSearchCV):
     """Exhaustive search like `sklearn.model_selection.GridSearchCV`, which trains many small networks at once.
 
-    Folds of one size are trained as one batch of networks, for all candidates whose networks have one shape: candidates
-    that differ in ``learning_rate_init``, ``alpha``, ``random_state`` or in what is not the autoencoder's (a detector's
-    ``threshold``) share a batch. Others have batches of their own, in which their folds train. The weights are the
-    same as from training one by one, but for rounding. Where ``cv`` does not divide the rows, folds have two sizes and
-    need two batches.
+    Folds of one size are trained as one batch of networks, for all candidates that differ only in
+    ``learning_rate_init``, ``alpha``, ``random_state`` or in what is not the autoencoder's (a detector's
+    ``threshold``); other candidates have batches of their own. The weights are the same as from training one by one,
+    but for rounding. Where ``cv`` does not divide the rows, folds have two sizes and need two batches.
 
     The estimator may be an autoencoder, an `AutoEncoderOutlierDetector` of one, or a pipeline with either at its end,
-    whose earlier steps are fitted once for each candidate and fold. These autoencoders are trained one by one, as
-    `GridSearchCV` would: the convolutional, recurrent, stacked, conditional and adversarial ones, networks of your own
-    or with batch normalisation, and fits with early stopping, an adaptive learning rate, a clean ``y``, a
-    ``RandomState`` or callbacks of their own. With a callback on the search that follows every epoch, like
-    `skae.callbacks.TensorBoardLogger`, all are trained one by one; a `ProgressBar` shows the fits of a batch, not their
-    epochs. There is no ``n_jobs``: one process trains a batch.
+    whose earlier steps are fitted once for each candidate and fold. These are trained one by one, as by `GridSearchCV`:
+    convolutional, recurrent, stacked, conditional and adversarial autoencoders, networks of your own or with batch
+    normalisation, and fits with early stopping, an adaptive learning rate, a clean ``y``, a ``RandomState`` or
+    callbacks of their own. With a callback on the search that follows every epoch, like
+    `skae.callbacks.TensorBoardLogger`, all are; a `ProgressBar` shows the fits of a batch, not their epochs. There is
+    no ``n_jobs``: one process trains a batch.
 
     Parameters
     ----------
@@ -81,11 +80,9 @@ class BatchedGridSearchCV(GridSearchCV):
     {'learning_rate_init': 0.01}
     """
 
-    _parameter_constraints: ClassVar[dict] = {
-        name: constraint
-        for name, constraint in GridSearchCV._parameter_constraints.items()
-        if name not in ("n_jobs", "pre_dispatch")
-    }
+    _parameter_constraints: ClassVar[dict] = {**GridSearchCV._parameter_constraints}
+    _parameter_constraints.pop("n_jobs")
+    _parameter_constraints.pop("pre_dispatch")
 
     def __init__(
         self,
@@ -154,14 +151,7 @@ class BatchedGridSearchCV(GridSearchCV):
 class TrainedSplits:
     """Splits of a cross-validation that trains the autoencoders of all candidates before it gives them out.
 
-    Parameters
-    ----------
-    cv : cross-validation generator
-        Makes the splits.
-    estimator : estimator
-        Of the search: an autoencoder, a detector or a pipeline with either at its end. Of others nothing is trained.
-    candidates : list of dict
-        Its parameters. Those of a pipeline without a ``memory`` get one, in which its earlier steps are found fitted.
+    Pipelines without a ``memory`` get one, in which their earlier steps are found fitted.
     """
 
     def __init__(self, cv: Any, estimator: Any, candidates: list[dict]):
@@ -192,13 +182,13 @@ class TrainedSplits:
         """Put the parameters back that were given, where a memory took their place."""
         if self.candidates is self._given:
             return
-        results["params"] = list(self._given)
-        memories = results.pop("param_memory", None)
-        if memories is not None and any("memory" in given for given in self._given):
-            values = [given.get("memory", np.ma.masked) for given in self._given]
-            results["param_memory"] = np.ma.array(np.empty(len(values), dtype=object), mask=True)
-            for i, value in enumerate(values):
-                results["param_memory"][i] = value
+        results["params"] = self._given
+        masked = ["memory" not in given for given in self._given]
+        if all(masked):
+            results.pop("param_memory", None)
+        else:
+            memories = [given.get("memory") for given in self._given]
+            results["param_memory"] = np.ma.array(memories, mask=masked, dtype=object)
 
     def _plan(self, estimator: Any, X, y) -> None:
         """Add what an estimator will train to the models."""
@@ -211,8 +201,7 @@ class TrainedSplits:
             earlier = Pipeline([*steps, (name, "passthrough")], memory=estimator.memory)
             X, estimator = earlier.fit_transform(X, y), last
         if hasattr(estimator, "_plan_training"):
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # the search will warn
+            with warnings.catch_warnings(action="ignore"):  # the search will warn
                 plan = estimator._plan_training(X, y)
             if plan is not None:
                 self.models.add(plan)

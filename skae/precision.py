@@ -23,8 +23,8 @@ def training_precision(device: torch.device, precision: str) -> Iterator[None]:
 
     Where the device does not support it, they are computed in float32, and the log says so once.
     """
-    if precision != "float32" and not _has(device, precision):
-        _say_once(f"precision={precision!r} is not supported on {device}: training computes in float32.")
+    if precision != "float32" and not _supports(device, precision):
+        _warn_once(f"precision={precision!r} is not supported on {device}: training computes in float32.")
         precision = "float32"
     products = torch.backends.cuda.matmul  # convolutions and recurrent layers use tf32 anyway
     earlier, restoring = products.fp32_precision, restoring_autocast(device.type)
@@ -41,12 +41,12 @@ def training_precision(device: torch.device, precision: str) -> Iterator[None]:
             products.fp32_precision = earlier
 
 
-def _has(device: torch.device, precision: str) -> bool:
+def _supports(device: torch.device, precision: str) -> bool:
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)  # both came with Ampere
     return precision == "bfloat16" and device.type == "cpu"
 
 
 @cache
-def _say_once(message: str) -> None:
+def _warn_once(message: str) -> None:
     logger.warning(message)

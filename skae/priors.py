@@ -63,23 +63,13 @@ def _from_polar(z: Tensor, along: Tensor, across: Tensor, angle: Tensor) -> Tens
     return torch.cat([plane, z[:, 2:]], 1)
 
 
-PRIORS: dict[str, Prior] = {
-    "normal": normal,
-    "uniform": uniform,
-    "gaussian_mixture": gaussian_mixture,
-    "swiss_roll": swiss_roll,
-}
+PRIORS: dict[str, Prior] = dict(
+    normal=normal, uniform=uniform, gaussian_mixture=gaussian_mixture, swiss_roll=swiss_roll
+)
 
 
 def make_prior(prior: str | Prior, n_components: int) -> Prior:
-    """Return the prior that an estimator's parameter describes.
-
-    Raises
-    ------
-    ValueError
-        If the prior does not support codes of this width, or a callable does not return a tensor of floats of the
-        right shape.
-    """
+    """Return the prior that an estimator's parameter describes, checked for codes of this width."""
     if isinstance(prior, str):
         if prior in {"gaussian_mixture", "swiss_roll"} and n_components < 2:
             raise ValueError(f"prior={prior!r} lies in a plane: n_components={n_components} must be 2 or more.")
@@ -100,13 +90,7 @@ def draw(prior: Prior, n: int, n_components: int, random: RandomStreams) -> Tens
 
 
 def draw_codes(prior: Prior, n_samples: int, n_components: int, random_state) -> np.ndarray:
-    """Return codes drawn on the CPU. With an integer ``random_state`` they are the same at each call.
-
-    Raises
-    ------
-    ValueError
-        If ``n_samples`` is not a positive integer.
-    """
+    """Return codes drawn on the CPU. With an integer ``random_state`` they are the same at each call."""
     constraints = {"n_samples": [Interval(Integral, 1, None, closed="left")]}
     validate_parameter_constraints(constraints, {"n_samples": n_samples}, caller_name="sample")
     random = RandomStreams(derived_seeds(seed_from(random_state), SAMPLING), "cpu")

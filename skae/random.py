@@ -29,12 +29,7 @@ if hasattr(os, "register_at_fork"):  # another thread may hold the lock, and the
 class RandomStreams:
     """One stream of random numbers a member, so that a member draws the same whether or not others are batched with it.
 
-    Parameters
-    ----------
-    seeds : sequence of int
-        One seed a member.
-    device : torch.device or str, default="cpu"
-        Where the numbers are drawn.
+    There is one seed a member. The numbers are drawn on the device.
     """
 
     def __init__(self, seeds: Sequence[int], device: torch.device | str = "cpu"):

@@ -29,13 +29,13 @@ def make(kind, **parameters):
     return kind(3, **{**SIZES, **parameters})
 
 
-def assert_alike(together, alone, X):
-    np.testing.assert_allclose(together.loss_curve_, alone.loss_curve_, rtol=1e-4)
-    np.testing.assert_allclose(together.transform(X), alone.transform(X), rtol=1e-3, atol=1e-4)
-    np.testing.assert_allclose(together.score_samples(X), alone.score_samples(X), rtol=1e-3, atol=1e-5)
-    assert together.n_iter_ == alone.n_iter_
-    assert together.best_epoch_ == alone.best_epoch_
-    assert together.n_features_in_ == alone.n_features_in_
+def assert_alike(batched, alone, X):
+    np.testing.assert_allclose(batched.loss_curve_, alone.loss_curve_, rtol=1e-4)
+    np.testing.assert_allclose(batched.transform(X), alone.transform(X), rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(batched.score_samples(X), alone.score_samples(X), rtol=1e-3, atol=1e-5)
+    assert batched.n_iter_ == alone.n_iter_
+    assert batched.best_epoch_ == alone.best_epoch_
+    assert batched.n_features_in_ == alone.n_features_in_
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_units_do_not_matter(unit, rows):
     assert members[1].score(unit * rows) == pytest.approx(alone.score(unit * rows), rel=1e-3)
 
 
-def count_stacks(monkeypatch):
+def count_batches(monkeypatch):
     sizes = []
     train = batched_training._train_batch
     monkeypatch.setattr(batched_training, "_train_batch", lambda fits: (sizes.append(len(fits)), train(fits)))
@@ -92,7 +92,7 @@ def count_stacks(monkeypatch):
 
 
 def test_fits_are_batched_by_shape_and_size(rows, monkeypatch):
-    sizes = count_stacks(monkeypatch)
+    sizes = count_batches(monkeypatch)
     kinds = [{}, {"random_state": 3}, {"alpha": 0.1}, {"hidden_layer_sizes": (9,)}, {"activation": "tanh"}]
     fits = [Fit(make(AutoEncoderTransformer, **kind), rows) for kind in kinds]
     train_batched([*fits, Fit(make(AutoEncoderTransformer), rows[:80])])
@@ -100,7 +100,7 @@ def test_fits_are_batched_by_shape_and_size(rows, monkeypatch):
 
 
 def test_large_networks_make_small_batches(rows, monkeypatch):
-    sizes = count_stacks(monkeypatch)
+    sizes = count_batches(monkeypatch)
     train_batched([Fit(make(AutoEncoderTransformer, hidden_layer_sizes=(600, 600)), rows) for _ in range(4)])
     assert sizes == [1, 1, 1, 1]
 
@@ -151,12 +151,12 @@ def test_others_cannot_be_batched(autoencoder):
 def test_networks_are_stacked_and_unstacked(rows):
     specification = DenseNetwork((4,), normalization="batch", tied_weights=True)
     networks = [specification.build(summarize(rows + k), 2, RandomStreams([k]), False).eval() for k in range(3)]
-    stack = stack_networks(networks)
+    batched = stack_networks(networks)
     x = torch.rand(3, 5, 6)
     with torch.no_grad():
         alone = torch.cat([network(x[k : k + 1]) for k, network in enumerate(networks)])
-        torch.testing.assert_close(stack(x), alone)
-        for parameter in stack.parameters():
+        torch.testing.assert_close(batched(x), alone)
+        for parameter in batched.parameters():
             parameter += 1
-        unstack_networks(stack, networks)
-        torch.testing.assert_close(torch.cat([n(x[k : k + 1]) for k, n in enumerate(networks)]), stack(x))
+        unstack_networks(batched, networks)
+        torch.testing.assert_close(torch.cat([n(x[k : k + 1]) for k, n in enumerate(networks)]), batched(x))

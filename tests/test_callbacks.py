@@ -400,7 +400,7 @@ def test_training_goes_on_from_a_checkpoint_after_a_crash(plane, path):
             ],
         ),
     ],
-    ids=["pipeline", "odd names", "detector", "members", "search", "stacked search", "search over all"],
+    ids=["pipeline", "odd names", "detector", "members", "search", "batched search", "search over all"],
 )
 def test_every_fit_has_a_checkpoint_of_its_own(plane, path, wrap, places):
     wrap(quick(max_iter=2)).set_callbacks(Checkpoint(path)).fit(plane)

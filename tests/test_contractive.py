@@ -24,7 +24,7 @@ def quick(n_components=8, **parameters):
 
 
 def build(hidden, activation="silu", code_activation="identity", n_features=8, n_components=3, n_members=2):
-    """Return a stack in float64 with rows, (K, 5, n_features)."""
+    """Return a batch of networks in float64 with rows, (K, 5, n_features)."""
     specification = DenseNetwork(hidden, activation, code_activation=code_activation)
     rows = RowSummary(torch.linspace(-1, 1, n_features), 0.7)
     network = specification.build(rows, n_components, RandomStreams(range(n_members)), logits=False).double()

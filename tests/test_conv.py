@@ -125,7 +125,7 @@ def test_bad_specifications(parameters, message, digits):
         AutoEncoderTransformer(2, network=network).fit(digits)
 
 
-def test_a_stack_of_several_is_refused():
+def test_a_batch_of_several_is_refused():
     with pytest.raises(ValueError, match="ConvNetwork builds one network at a time"):
         ConvNetwork().build(RowSummary(torch.zeros(784), 1.0), 2, RandomStreams([0, 1]), False)
 

@@ -109,7 +109,7 @@ def test_bad_specifications(parameters, message, waves):
         AutoEncoderTransformer(2, network=LSTMNetwork(**{"sequence_shape": (12, 2), **parameters})).fit(waves)
 
 
-def test_a_stack_of_several_is_refused():
+def test_a_batch_of_several_is_refused():
     with pytest.raises(ValueError, match="LSTMNetwork builds one network at a time"):
         LSTMNetwork((6, 2)).build(RowSummary(torch.zeros(12), 1.0), 2, RandomStreams([0, 1]), False)
 

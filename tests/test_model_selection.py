@@ -32,12 +32,12 @@ def rows():
 
 @pytest.fixture
 def trainings(monkeypatch):
-    """Count the networks trained alone, and the sizes of stacks."""
-    alone, stacks = [], []
-    train, train_stack = skae.estimators.base.train, batched_training._train_batch
+    """Count the networks trained alone, and the sizes of batches."""
+    alone, batches = [], []
+    train, train_batch = skae.estimators.base.train, batched_training._train_batch
     monkeypatch.setattr(skae.estimators.base, "train", lambda *a, **k: (alone.append(1), train(*a, **k)))
-    monkeypatch.setattr(batched_training, "_train_batch", lambda fits: (stacks.append(len(fits)), train_stack(fits)))
-    return alone, stacks
+    monkeypatch.setattr(batched_training, "_train_batch", lambda fits: (batches.append(len(fits)), train_batch(fits)))
+    return alone, batches
 
 
 def assert_same_results(search, grid_search):
@@ -62,7 +62,7 @@ DETECTOR = AutoEncoderOutlierDetector(autoencoder(), novelty=True)
 
 
 @pytest.mark.parametrize(
-    ("estimator", "grid", "stacks"),
+    ("estimator", "grid", "batches"),
     [
         # 91 rows make a fold of 19 and four of 18, so training sets of 72 and 73
         (autoencoder(), {"learning_rate_init": [1e-5, 1e-2], "alpha": [0, 0.1]}, [4, 16]),
@@ -73,9 +73,9 @@ DETECTOR = AutoEncoderOutlierDetector(autoencoder(), novelty=True)
     ],
     ids=["rates", "seeds", "shapes", "noise", "pipeline"],
 )
-def test_it_answers_like_grid_search(estimator, grid, stacks, rows, trainings):
+def test_it_answers_like_grid_search(estimator, grid, batches, rows, trainings):
     search = BatchedGridSearchCV(estimator, grid, return_train_score=True).fit(rows)
-    assert sorted(trainings[1]) == stacks
+    assert sorted(trainings[1]) == batches
     assert len(trainings[0]) == 1, "only the best one, on all rows, is trained alone"
     assert_same_results(search, GridSearchCV(estimator, grid, return_train_score=True).fit(rows))
     assert type(search.best_estimator_) is type(estimator)
@@ -97,7 +97,7 @@ def test_random_splits_are_drawn_once(rows):
     assert_same_results(search, GridSearchCV(autoencoder(), {"alpha": [0, 0.1]}, cv=again).fit(rows))
 
 
-def test_what_cannot_be_stacked_is_trained_alone(rows, trainings):
+def test_what_cannot_be_batched_is_trained_alone(rows, trainings):
     estimator = autoencoder().set_params(early_stopping=True, validation_fraction=0.2)
     search = BatchedGridSearchCV(estimator, {"alpha": [0, 0.1]}, cv=3).fit(rows)
     assert trainings[1] == []

@@ -35,10 +35,10 @@ SPECIFICATIONS = st.fixed_dictionaries(
 def test_a_member_computes_the_same_by_itself_and_in_a_batch(parameters, n_members, n_components):
     # in float64, for normalisation by a tiny variance blows float32's rounding up
     x = torch.randn(n_members, 7, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    stack = build(n_members, n_components, **parameters).double().train()
-    together = stack(x, RandomStreams(range(n_members)))
+    network = build(n_members, n_components, **parameters).double().train()
+    together = network(x, RandomStreams(range(n_members)))
     assert together.shape == x.shape
-    assert stack.encode(x).shape == (n_members, 7, n_components)
+    assert network.encode(x).shape == (n_members, 7, n_components)
     for k in range(n_members):
         alone = DenseNetwork(**parameters).build(ROWS, n_components, RandomStreams([k]), False).double().train()
         torch.testing.assert_close(alone(x[k : k + 1], RandomStreams([k]))[0], together[k], rtol=1e-8, atol=1e-8)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from skae import AdversarialAutoEncoder, AutoEncoderTransformer, DenoisingAutoEncoder, StackedAutoEncoder
-from skae.precision import _say_once, training_precision
+from skae.precision import _warn_once, training_precision
 
 CPU = torch.device("cpu")
 
@@ -28,7 +28,7 @@ def test_the_callers_autocast_is_left_out():
 
 
 def test_what_the_device_does_not_support_is_logged_once(caplog):
-    _say_once.cache_clear()
+    _warn_once.cache_clear()
     with caplog.at_level(logging.WARNING, logger="skae"):
         for _ in range(2):
             with training_precision(CPU, "tf32"):
@@ -40,7 +40,7 @@ def test_what_the_device_does_not_support_is_logged_once(caplog):
 
 @pytest.mark.parametrize("interrupted", [False, True])
 def test_tf32_is_put_back(interrupted, monkeypatch):
-    monkeypatch.setattr("skae.precision._has", lambda device, precision: True)
+    monkeypatch.setattr("skae.precision._supports", lambda device, precision: True)
     products = torch.backends.cuda.matmul
     earlier = products.fp32_precision
     with suppress(KeyError), training_precision(CPU, "tf32"):

@@ -12,7 +12,7 @@ DRAWS = [lambda r: r.uniform(3, 2), lambda r: r.normal(4), lambda r: r.integers(
 
 @pytest.mark.parametrize("draw", DRAWS)
 @given(seeds=SEEDS)
-def test_a_member_draws_the_same_alone_and_in_a_stack(draw, seeds):
+def test_a_member_draws_the_same_alone_and_in_a_batch(draw, seeds):
     together = draw(RandomStreams(seeds))
     alone = [draw(RandomStreams([seed]))[0] for seed in seeds]
     assert torch.equal(together, torch.stack(alone))

@@ -170,7 +170,7 @@ def test_partial_fit_takes_classes_that_come_later(classes):
         fitted.partial_fit(X[high], y[high]).partial_fit(X, y)
     assert fitted.n_iter_ == 17
     assert fitted.score(X, y) > 0.9
-    with pytest.raises(ValueError, match=r"y has classes \[11\] beside classes_=\[0, 1, 2"):
+    with pytest.raises(ValueError, match=r"y has classes \[11\] that are not among classes_=\[0, 1, 2"):
         fitted.partial_fit(X, np.where(y == 3, 11, y))
 
 

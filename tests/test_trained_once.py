@@ -113,6 +113,17 @@ def test_a_subclass_is_trained_in_a_batch(rows, trainings):
     assert type(search.best_estimator_) is OwnSubclass
 
 
+class EverySecondColumn(Noise):
+    def transform(self, X):
+        return np.asarray(X)[:, ::2]  # a view, of which a memory stores a copy
+
+
+def test_rows_that_a_memory_has_copied_are_found_again(rows, trainings, tmp_path):
+    pipeline = noisy_pipeline(memory=str(tmp_path)).set_params(noise=EverySecondColumn())
+    BatchedGridSearchCV(pipeline, RATES, cv=3).fit(rows)
+    assert (len(trainings[0]), sum(trainings[1])) == (1, 2 * 3)
+
+
 def test_a_memory_of_ones_own_is_used(rows, trainings, tmp_path):
     BatchedGridSearchCV(noisy_pipeline(memory=str(tmp_path)), RATES, cv=3).fit(rows)
     assert Noise.n_fits == 3 + 1

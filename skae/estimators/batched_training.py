@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import replace
-from itertools import groupby, pairwise
-from operator import itemgetter
+from itertools import pairwise
 from types import NoneType
 from typing import Any, NamedTuple
 
+import joblib
 import numpy as np
 import torch
 
@@ -43,19 +44,14 @@ class Fit(NamedTuple):
 
 
 def can_be_batched(autoencoder: Any) -> bool:
-    """Whether an unfitted autoencoder can be trained in a batch as it would be by itself.
-
-    Members of a batch end together and share their epochs. So early stopping, adaptive learning rates and callbacks
-    are not supported in a batch.
-    """
+    """Whether an unfitted autoencoder can be trained in a batch as it would be by itself."""
     return (
         autoencoder._can_be_batched
         and type(autoencoder.network) in (DenseNetwork, NoneType)
         # it cancels biases: their gradients are rounding errors, of which Adam makes steps of full size
         and getattr(autoencoder.network, "normalization", None) != "batch"
-        and not autoencoder.early_stopping
-        and autoencoder.learning_rate != "adaptive"
-        and not autoencoder.warm_start
+        # members of a batch share their epochs and end together
+        and not (autoencoder.early_stopping or autoencoder.warm_start or autoencoder.learning_rate == "adaptive")
         and not isinstance(autoencoder.random_state, np.random.RandomState)  # from which fits draw in turn
         and not getattr(autoencoder, "_skl_callbacks", None)
     )
@@ -64,25 +60,21 @@ def can_be_batched(autoencoder: Any) -> bool:
 def train_batched(fits: Sequence[Fit]) -> None:
     """Train autoencoders that can be batched, each as if by itself, up to rounding.
 
-    A batch that fails, for example because a member diverges, leaves its members unfitted. When they are then trained
-    one by one, the error comes from the member at fault. A KeyboardInterrupt leaves the best weights so far, if an
-    epoch was finished.
+    A batch that fails leaves its members unfitted; a KeyboardInterrupt leaves the best weights so far, if an epoch was
+    finished.
     """
     for batch in _batches(fits):
-        with suppress(Exception):
+        with suppress(Exception):  # trained one by one, the member at fault raises it
             _train_batch(batch)
 
 
 def _batches(fits: Sequence[Fit]) -> Iterator[list[Fit]]:
     """Split fits into batches of one shape and number of rows, within `BATCH_BYTES`."""
-
-    def shape(fit: Fit) -> tuple:
-        key = fit_key(fit.autoencoder, MAY_DIFFER)
-        return key, resolve_device(fit.autoencoder.device).type, fit.n_rows, fit.X.shape[1]
-
-    ordered = sorted((shape(fit), i) for i, fit in enumerate(fits))
-    for (_, device, n_rows, n_features), group in groupby(ordered, key=itemgetter(0)):
-        members = [fits[i] for _, i in group]
+    alike: defaultdict[tuple, list[Fit]] = defaultdict(list)
+    for fit in fits:
+        device = resolve_device(fit.autoencoder.device).type
+        alike[fit_key(fit.autoencoder, MAY_DIFFER), device, fit.n_rows, fit.X.shape[1]].append(fit)
+    for (_, device, n_rows, n_features), members in alike.items():
         size = max(1, BATCH_BYTES[device] // _bytes_of_a_step(members[0].autoencoder, n_rows, n_features))
         for start in range(0, len(members), size):
             yield members[start : start + size]
@@ -106,10 +98,10 @@ def _train_batch(fits: Sequence[Fit]) -> None:
     rows, index = _rows_and_index(fits)
     seeds = [seed_from(autoencoder.random_state) for autoencoder in autoencoders]
     networks, scales = [], []
-    for fit, seed in zip(fits, seeds, strict=True):
-        summary = fit.autoencoder._summarize(fit.X if fit.rows is None else fit.X[fit.rows])
-        networks.append(fit.autoencoder._build_network(summary, seed).to(device))
-        scales.append(fit.autoencoder._loss_scale(summary.scale))
+    for (autoencoder, X, numbers), seed in zip(fits, seeds, strict=True):
+        summary = autoencoder._summarize(X if numbers is None else X[numbers])
+        networks.append(autoencoder._build_network(summary, seed).to(device))
+        scales.append(autoencoder._loss_scale(summary.scale))
     network = stack_networks(networks)
     objective = first._make_objective(network, fits[0].X, None)
     # float32 might not hold the square of a scale
@@ -170,38 +162,25 @@ class TrainingPlan(NamedTuple):
     fits: list[Fit]  # of which the model consists
     estimator: Any  # the one that plans; it keeps alive what the key identifies
 
-    @property
-    def is_done(self) -> bool:
-        """Whether all has been trained."""
-        return all(fit.autoencoder.__sklearn_is_fitted__() for fit in self.fits)
-
 
 class TrainedModels:
     """Models planned and trained before the fits that need them, which look them up."""
 
     def __init__(self) -> None:
-        self._plans: dict[str, list[TrainingPlan]] = {}
-        self._rows: list[np.ndarray] = []  # distinct ones, which plans share
+        self.plans: dict[tuple[str, str], TrainingPlan] = {}  # by their keys and the hashes of their rows
+        self._rows: dict[str, np.ndarray] = {}  # by their hashes; plans share them
 
     def add(self, plan: TrainingPlan) -> None:
         """Add a plan, unless there is the same already."""
-        X = next((rows for rows in self._rows if same_rows(rows, plan.X)), None)
-        if X is None:
-            X = plan.X
-            self._rows.append(X)
-        plans = self._plans.setdefault(plan.key, [])
-        if not any(known.X is X for known in plans):
-            fits = [fit._replace(X=X) if fit.X is plan.X else fit for fit in plan.fits]
-            plans.append(plan._replace(X=X, fits=fits))
+        hashed = _hash(plan.X)
+        X = self._rows.setdefault(hashed, plan.X)
+        fits = [fit._replace(X=X) if fit.X is plan.X else fit for fit in plan.fits]
+        self.plans.setdefault((plan.key, hashed), plan._replace(X=X, fits=fits))
 
     def train(self) -> None:
         """Train what can be batched."""
-        fits = [fit for plans in self._plans.values() for plan in plans for fit in plan.fits]
+        fits = [fit for plan in self.plans.values() for fit in plan.fits]
         train_batched([fit for fit in fits if can_be_batched(fit.autoencoder)])
-
-    def find(self, key: str, X: np.ndarray) -> Any:
-        """Return the model for a plan's key and rows, or None."""
-        return next((p.model for p in self._plans.get(key, []) if p.is_done and same_rows(p.X, X)), None)
 
     @contextmanager
     def active(self) -> Iterator[None]:
@@ -221,15 +200,12 @@ def find_fitted(estimator: Any, X: np.ndarray, leave_out: Sequence[str] = ()) ->
     models = _trained_models.get()
     if models is None:
         return None
-    model = models.find(fit_key(estimator, leave_out), X)
-    if model is None:
-        logger.info("A %s is not among the models trained in a batch: it is trained now.", type(estimator).__name__)
-    return model
+    plan = models.plans.get((fit_key(estimator, leave_out), _hash(X)))
+    if plan is not None and all(fit.autoencoder.__sklearn_is_fitted__() for fit in plan.fits):
+        return plan.model
+    logger.info("A %s is not among the models trained in a batch: it is trained now.", type(estimator).__name__)
+    return None
 
 
-def same_rows(a: np.ndarray, b: np.ndarray) -> bool:
-    """Whether two arrays are equal, their NaN included."""
-    if a is b or a.shape != b.shape or a.dtype != b.dtype:
-        return a is b
-    equal_nan = a.dtype.kind in "fc"
-    return all(np.array_equal(x, y, equal_nan=equal_nan) for x, y in ((a[:1], b[:1]), (a, b)))
+def _hash(rows: np.ndarray) -> str:
+    return joblib.hash(np.ascontiguousarray(rows))  # a pipeline's memory may have stored them in another order

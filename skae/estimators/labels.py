@@ -122,7 +122,9 @@ class PartlyLabelled(NetworkEstimator):
                 check_classification_targets(known)
             self.classes_ = np.unique(known) if len(known) else np.zeros(1, dtype=int)
         if len(new := np.setdiff1d(known, self.classes_)):
-            raise ValueError(f"y has classes {new.tolist()} beside classes_={self.classes_.tolist()} of the first fit.")
+            raise ValueError(
+                f"y has classes {new.tolist()} that are not among classes_={self.classes_.tolist()} of the first fit."
+            )
         numbers = np.full(len(y), -1)
         numbers[~unknown] = np.searchsorted(self.classes_, known)
         return numbers
