@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterator
 from typing import ClassVar, NamedTuple, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -65,6 +66,7 @@ class RowSummary(NamedTuple):
     mean: Tensor  # (n_features,)
     scale: float  # root mean variance of the features: one number, for their relative weights are the user's
     unresolved_columns: tuple[int, ...] = ()  # float32 cannot resolve their variation, so far from 0
+    X: np.ndarray | None = None  # (n_samples, n_features), the rows themselves
 
     @property
     def n_features(self) -> int:

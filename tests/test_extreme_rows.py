@@ -106,7 +106,8 @@ def test_an_extreme_row_among_the_training_rows_is_an_outlier(threshold, detecto
     X = np.r_[ROWS, np.full((1, 12), 1e4)]
     fitted = clone(detector).set_params(threshold=threshold).fit(X)
     assert np.isfinite(fitted.threshold_)
-    assert fitted.predict(X)[-1] == -1
+    if not (detector.novelty and detector.autoencoder is None):  # whose members have learned that the row is normal
+        assert fitted.predict(X)[-1] == -1
     assert fitted.predict(extreme_rows()).tolist() == [-1] * 7
 
 

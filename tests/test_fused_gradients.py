@@ -19,7 +19,7 @@ from skae import (
 from skae.estimators.batched_training import Fit, train_batched
 from skae.interfaces import Network, RowSummary
 from skae.networks import DenseNetwork
-from skae.networks.activations import ACTIVATIONS
+from skae.networks.activations import OF_EACH_UNIT
 from skae.objectives import LOSSES, ReconstructionObjective
 from skae.random import RandomStreams
 
@@ -38,8 +38,8 @@ def build(n_members, **parameters):
 
 @given(
     loss=st.sampled_from(sorted(LOSSES)),
-    activation=st.sampled_from(sorted(ACTIVATIONS)),
-    code=st.sampled_from(sorted(ACTIVATIONS)),
+    activation=st.sampled_from(sorted(OF_EACH_UNIT)),
+    code=st.sampled_from(sorted(OF_EACH_UNIT)),
     hidden=st.lists(st.integers(1, 6), max_size=3),
     n_members=st.integers(1, 3),
     unit_of_each=st.booleans(),
@@ -95,7 +95,7 @@ def losses_by_both(fit, monkeypatch):
 
 @pytest.mark.parametrize("make", [AutoEncoderTransformer, DenoisingAutoEncoder, StackedAutoEncoder])
 @pytest.mark.parametrize("loss", sorted(LOSSES))
-@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+@pytest.mark.parametrize("activation", sorted(OF_EACH_UNIT))
 def test_fits_are_the_same_by_both(activation, loss, make, monkeypatch):
     logits = loss == "binary_cross_entropy"  # whose output activation is fixed
     for place in PLACES[: 2 if logits else 3]:
@@ -110,7 +110,7 @@ def test_fits_are_the_same_by_both(activation, loss, make, monkeypatch):
 
 
 @pytest.mark.parametrize("loss", sorted(LOSSES))
-@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+@pytest.mark.parametrize("activation", sorted(OF_EACH_UNIT))
 def test_batched_fits_are_the_same_by_both(activation, loss, monkeypatch):
     def fit():
         autoencoders = [
@@ -135,7 +135,7 @@ OTHERS = [
 
 
 @pytest.mark.parametrize("autoencoder", OTHERS, ids=repr)
-@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+@pytest.mark.parametrize("activation", sorted(OF_EACH_UNIT))
 def test_what_autograd_alone_trains_learns_with_every_activation(activation, autoencoder):
     for loss in sorted(LOSSES):
         fitted = clone(autoencoder).set_params(
@@ -154,7 +154,7 @@ def test_what_autograd_alone_trains_learns_with_every_activation(activation, aut
 )
 def test_every_activation_learns_with_every_dense_option(option, make):
     for loss in sorted(LOSSES):
-        for activation in ACTIVATIONS:
+        for activation in sorted(OF_EACH_UNIT):
             autoencoder = small(make, loss, activation=activation, code_activation=activation, **option)
             losses = autoencoder.set_params(max_iter=8, learning_rate_init=0.03).fit(ROWS).loss_curve_
             assert np.isfinite(losses).all()

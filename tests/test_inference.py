@@ -8,7 +8,7 @@ from skae import AutoEncoderTransformer
 from skae.inference import BLOCK_ROWS, apply_in_blocks
 from skae.interfaces import RowSummary
 from skae.networks import DenseNetwork
-from skae.networks.activations import ACTIVATIONS
+from skae.networks.activations import OF_EACH_UNIT
 from skae.random import RandomStreams
 
 CPU = torch.device("cpu")
@@ -51,7 +51,7 @@ def test_values_beyond_float32_are_refused():
 @pytest.mark.parametrize(
     "parameters", [{}, {"tied_weights": True}, {"dropout": 0.5}, {"normalization": "batch"}], ids=str
 )
-@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+@pytest.mark.parametrize("activation", sorted(OF_EACH_UNIT))
 def test_one_member_takes_many_batches(activation, parameters):
     rows = RowSummary(torch.tensor([1.0, 2.0, 3.0]), 0.5)
     specification = DenseNetwork((4,), activation, code_activation=activation, **parameters)

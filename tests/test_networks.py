@@ -9,7 +9,7 @@ from torch import nn
 from skae import AutoEncoderTransformer
 from skae.interfaces import RowSummary
 from skae.networks import DenseNetwork, build_from_callable
-from skae.networks.dense import ACTIVATIONS
+from skae.networks.activations import OF_EACH_UNIT
 from skae.random import RandomStreams
 
 ROWS = RowSummary(torch.tensor([1.0, -2.0, 3.0, 0.0]), 2.0)
@@ -22,7 +22,7 @@ def build(n_members=1, n_components=2, logits=False, rows=ROWS, **parameters):
 SPECIFICATIONS = st.fixed_dictionaries(
     {
         "hidden_layer_sizes": st.lists(st.integers(1, 9), max_size=3),
-        "activation": st.sampled_from(sorted(ACTIVATIONS)),
+        "activation": st.sampled_from(sorted(OF_EACH_UNIT)),
         "normalization": st.sampled_from([None, "batch", "layer"]),
         "tied_weights": st.booleans(),
         "dropout": st.sampled_from([0.0, 0.3]),
@@ -44,7 +44,7 @@ def test_a_member_computes_the_same_by_itself_and_in_a_batch(parameters, n_membe
         torch.testing.assert_close(alone(x[k : k + 1], RandomStreams([k]))[0], together[k], rtol=1e-8, atol=1e-8)
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("activation", sorted(OF_EACH_UNIT))
 @pytest.mark.parametrize("normalization", [None, "batch", "layer"])
 def test_gradients_agree_with_finite_differences(activation, normalization):
     network = build(2, hidden_layer_sizes=(5, 3), activation=activation, normalization=normalization).double()

@@ -19,7 +19,7 @@ import torch
 from skae._compat import in_own_modes
 from skae.device import resolve_device
 from skae.estimators.fit_key import fit_key
-from skae.networks import DenseNetwork, stack_networks, unstack_networks
+from skae.networks import DenseNetwork, MemoryNetwork, stack_networks, unstack_networks
 from skae.precision import training_precision
 from skae.random import seed_from
 from skae.training import History, Rows, train
@@ -47,7 +47,7 @@ def can_be_batched(autoencoder: Any) -> bool:
     """Whether an unfitted autoencoder can be trained in a batch as it would be by itself."""
     return (
         autoencoder._can_be_batched
-        and type(autoencoder.network) in (DenseNetwork, NoneType)
+        and type(autoencoder.network) in (DenseNetwork, MemoryNetwork, NoneType)
         # it cancels biases: their gradients are rounding errors, of which Adam makes steps of full size
         and getattr(autoencoder.network, "normalization", None) != "batch"
         # members of a batch share their epochs and end together
@@ -83,7 +83,8 @@ def _batches(fits: Sequence[Fit]) -> Iterator[list[Fit]]:
 def _bytes_of_a_step(autoencoder: Any, n_rows: int, n_features: int) -> int:
     """Return about how many bytes a training step of one member reads and writes."""
     network = autoencoder._default_network() if autoencoder.network is None else autoencoder.network
-    widths = [n_features, *np.atleast_1d(np.asarray(network.hidden_layer_sizes, dtype=int)), autoencoder.n_components]
+    hidden = np.atleast_1d(np.asarray(getattr(network, "hidden_layer_sizes", ()), dtype=int))
+    widths = [n_features, *hidden, autoencoder.n_components]
     n_weights = 2 * sum(i * o for i, o in pairwise(widths))
     # weights, gradients and Adam's moments; activations and their gradients, of both halves
     batch_size = autoencoder._schedule(n_rows, one_pass=False).batch_size

@@ -14,7 +14,7 @@ from skae._compat import ACTIVATION_BACKWARD
 
 
 class Activation(NamedTuple):
-    """A function of each unit."""
+    """A function of each unit or, if it is softmax, of all units of a row."""
 
     function: Callable[[Tensor], Tensor]
     derivative: Callable[[Tensor], Tensor] | None  # at the same x; None is 1 everywhere
@@ -40,10 +40,14 @@ ACTIVATIONS = {
     "tanh": Activation(torch.tanh, lambda x: 1 - torch.tanh(x).square(), torch.tanh_, nn.Tanh),
     "sigmoid": Activation(torch.sigmoid, lambda x: torch.sigmoid(x) * torch.sigmoid(-x), torch.sigmoid_, nn.Sigmoid),
 }
+OF_EACH_UNIT = frozenset(ACTIVATIONS)  # the names that users choose from
+ACTIVATIONS["softmax"] = Activation(lambda x: x.softmax(-1), None, lambda x: x.softmax(-1), nn.Softmax)
 
 
 def activation_backward(name: str) -> Callable[[Tensor, Tensor, Tensor], Tensor] | None:
     """Return (gradient of the output, input, output) -> that of the input, written over the first; None: identity."""
+    if name == "softmax":
+        return lambda g, x, y: g.sub_((g * y).sum(-1, keepdim=True)).mul_(y)
     derivative = ACTIVATIONS[name].derivative
     if derivative is None:
         return None

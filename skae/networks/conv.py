@@ -14,7 +14,7 @@ from torch import nn
 
 from skae._compat import Interval, StrOptions
 from skae.interfaces import RowSummary
-from skae.networks.activations import ACTIVATIONS
+from skae.networks.activations import ACTIVATIONS, OF_EACH_UNIT
 from skae.networks.initialisation import check_shape, check_sizes, initialised, require_single
 from skae.networks.layers import Affine
 from skae.networks.modules import ModuleNetwork
@@ -71,7 +71,7 @@ class ConvNetwork(BaseEstimator):
         "image_shape": ["array-like"],
         "channels": ["array-like"],
         "kernel_size": [Interval(Integral, 3, None, closed="left")],
-        "activation": [StrOptions(set(ACTIVATIONS))],
+        "activation": [StrOptions(set(OF_EACH_UNIT))],
         "down": [StrOptions({"stride", "pool"})],
         "up": [StrOptions({"transpose", "upsample"})],
     }

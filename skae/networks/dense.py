@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator
 
 from skae._compat import Interval, StrOptions
 from skae.interfaces import RowSummary
-from skae.networks.activations import ACTIVATIONS
+from skae.networks.activations import OF_EACH_UNIT
 from skae.networks.initialisation import check_sizes
 from skae.networks.layers import (
     Affine,
@@ -69,7 +69,7 @@ class DenseNetwork(BaseEstimator):
     normalization: str | None = None
     tied_weights: bool = False
 
-    _activation = StrOptions(set(ACTIVATIONS))
+    _activation = StrOptions(set(OF_EACH_UNIT))
     _parameter_constraints: ClassVar[dict] = {
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
         "activation": [_activation],

@@ -168,8 +168,13 @@ class BatchedPerceptron(nn.Module):
 
     @property
     def has_jacobian_factors(self) -> bool:
-        """Whether `jacobian_factors` is supported: it is not with normalisation or dropout."""
-        return not self.norms and not self.dropout
+        """Whether `jacobian_factors` is supported: it is not with normalisation, dropout or softmax."""
+        return not self.depends_on_mode and "softmax" not in self.activations
+
+    @property
+    def depends_on_mode(self) -> bool:
+        """Whether it computes something else in training mode: with dropout or normalisation."""
+        return bool(self.norms or self.dropout)
 
     def jacobian_factors(self, x: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor | None]]:
         """Return the output for x, (K, B, n_in), and the factors of its Jacobian W_1 D_1 ... W_L D_L.
@@ -217,7 +222,7 @@ class DenseAutoEncoder(Network):
     @property
     def depends_on_mode(self) -> bool:
         """Whether it computes something else in training mode: with dropout or normalisation."""
-        return not (self.encoder.has_jacobian_factors and self.decoder.has_jacobian_factors)
+        return self.encoder.depends_on_mode or self.decoder.depends_on_mode
 
     def max_matmul_size(self, n_rows: int) -> float:
         """Return the multiplications of the largest product, of all members together, for a batch of each."""

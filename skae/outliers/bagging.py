@@ -1,9 +1,10 @@
-"""Several autoencoders of one kind, each trained on its own rows."""
+"""Several autoencoders, each trained on its own rows."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from numbers import Integral
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
@@ -11,92 +12,204 @@ from sklearn.callback import CallbackSupportMixin
 
 from skae._compat import fit_context, warn_user
 from skae.estimators.batched_training import Fit, can_be_batched, train_batched
+from skae.outliers.scaling import ColumnScaler
 from skae.outliers.training import fit_within
 from skae.random import derived_seeds, seed_from
 
+CHUNK_ROWS = 8192  # of which each member's results are held at a time
+N_MEASURED = 2048  # rows of which a member's usual error is the median
+
+
+class Member(NamedTuple):
+    """An autoencoder of a bag."""
+
+    autoencoder: Any
+    bag: int
+    rows: np.ndarray  # numbers of those it is trained on
+
 
 class BaggedAutoEncoders(CallbackSupportMixin, BaseEstimator):
-    """Clones of an autoencoder, trained on random rows, whose errors are averaged.
+    """Autoencoders trained on random rows; the error of a row is the mean of theirs or, of several bags, the largest.
 
     Parameters
     ----------
-    autoencoder : autoencoder
-        Unfitted.
-    n_estimators : int
-        Number of clones.
-    max_samples : int or float
-        Rows for each, drawn without replacement: a number, at most all, or a share.
+    bags : list of tuple
+        What to train: unfitted autoencoders, each with the number of its clones and the rows of each clone, which are
+        drawn without replacement: an integer is their number, at most all, a float their share.
+    scale_free : bool, default=False
+        Whether columns may have any unit, and members any size of error: they are trained on rows scaled by
+        `ColumnScaler`, and a member's errors are divided by their median among the rows that it was not trained on.
     random_state : int, RandomState instance or None, default=None
-        Seed of the rows and of the clones; None takes the autoencoder's.
+        Seed of the rows and of the members; None takes the first autoencoder's.
+
+    Attributes
+    ----------
+    autoencoders_ : list of autoencoders
+        The fitted members. With ``scale_free`` they take rows that `scale` has scaled.
+    out_of_bag_errors_ : ndarray of shape (n_samples,) or None
+        Error of each training row over the members that were not trained on it, NaN where there are none; None if all
+        members were trained on all rows.
     """
 
     _parameter_constraints: ClassVar[dict] = {}  # the detector has checked them
 
-    def __init__(self, autoencoder, n_estimators, max_samples, random_state=None):
-        self.autoencoder = autoencoder
-        self.n_estimators = n_estimators
-        self.max_samples = max_samples
+    def __init__(self, bags, scale_free=False, random_state=None):
+        self.bags = bags
+        self.scale_free = scale_free
         self.random_state = random_state
 
     def draw_fits(self, X: np.ndarray) -> list[Fit]:
-        """Return unfitted clones and the rows for each; this estimator keeps the clones."""
-        own = self.autoencoder.random_state if self.random_state is None else self.random_state
-        seed, *seeds = derived_seeds(seed_from(own), n_members=1 + self.n_estimators)
+        """Return unfitted members and the rows for each, which the next `fit` trains unless they have been trained."""
+        own = self.bags[0][0].random_state if self.random_state is None else self.random_state
+        seed, *seeds = derived_seeds(seed_from(own), n_members=1 + self._n_members)
         rng = np.random.default_rng(seed)
-        absolute = isinstance(self.max_samples, Integral)
-        if absolute and self.max_samples > len(X):
-            warn_user(f"max_samples={self.max_samples} exceeds the {len(X)} rows: all are used.")
-        n = min(self.max_samples, len(X)) if absolute else max(1, round(self.max_samples * len(X)))
-        autoencoders: list[Any] = [clone(self.autoencoder).set_params(random_state=s % 2**32) for s in seeds]
-        autoencoders[0]._validate_params()
-        autoencoders[0]._check_training_data(X, None, reset=True)
-        self._members = autoencoders
-        return [Fit(autoencoder, X, rng.permutation(len(X))[:n]) for autoencoder in autoencoders]
+        self._scaler = ColumnScaler(X) if self.scale_free else None
+        Z, fits, self._members = self.scale(X), [], []
+        for bag, (unfitted, n_estimators, max_samples) in enumerate(self.bags):
+            is_number = isinstance(max_samples, Integral)
+            if is_number and max_samples > len(X):
+                warn_user(f"max_samples={max_samples} exceeds the {len(X)} rows: all are used.")
+            n = min(max_samples, len(X)) if is_number else max(1, round(max_samples * len(X)))
+            for _ in range(n_estimators):
+                autoencoder: Any = clone(unfitted).set_params(random_state=seeds.pop(0) % 2**32)
+                self._members.append(Member(autoencoder, bag, rng.permutation(len(X))[:n]))
+                fits.append(Fit(autoencoder, Z, self._members[-1].rows))
+            autoencoder._validate_params()
+            autoencoder._check_training_data(Z, None, reset=True)
+        return fits
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
-        """Train the clones; an interruption keeps those that have been trained."""
-        context = self._init_callback_context(max_subtasks=self.n_estimators)
+        """Train the members; an interruption keeps those that have been trained."""
+        context = self._init_callback_context(max_subtasks=self._n_members)
         context.call_on_fit_task_begin(estimator=self, X=X)
-        fits = self.draw_fits(X)
+        fits = self.__dict__.pop("_planned", None) or self.draw_fits(X)
         try:
+            unfitted = [fit for fit in fits if not fit.autoencoder.__sklearn_is_fitted__()]
             # callbacks need the epochs of each
-            if not getattr(self, "_skl_callbacks", None) and can_be_batched(fits[0].autoencoder):
-                train_batched(fits)
-            for autoencoder, _, rows in fits:
+            if not getattr(self, "_skl_callbacks", None):
+                train_batched([fit for fit in unfitted if can_be_batched(fit.autoencoder)])
+            for autoencoder, Z, rows in unfitted:
                 if not autoencoder.__sklearn_is_fitted__():
-                    fit_within(context.subcontext(task_name="fit-member"), self, autoencoder, X[rows])
+                    fit_within(context.subcontext(task_name="fit-member"), self, autoencoder, Z[rows])
         except (KeyboardInterrupt, FloatingPointError) as error:
             n_fitted = len(self.autoencoders_)
-            error.add_note(f"Of {self.n_estimators} members {n_fitted} are fitted, the others left out.")
+            error.add_note(f"Of {len(fits)} members {n_fitted} are fitted, the others left out.")
             raise
+        finally:
+            if self.autoencoders_:
+                self._measure_out_of_bag(fits[0].X)
         context.call_on_fit_task_end(estimator=self, X=X)
         return self
 
+    def plan(self, X: np.ndarray) -> list[Fit]:
+        """Return `draw_fits` of X, to be trained before `fit` is called."""
+        self._planned = self.draw_fits(X)
+        return self._planned
+
     @property
-    def autoencoders_(self) -> list:
-        """The fitted clones."""
-        return [autoencoder for autoencoder in self._members if autoencoder.__sklearn_is_fitted__()]
+    def _n_members(self) -> int:
+        return sum(n_estimators for _, n_estimators, _ in self.bags)
 
     @property
     def _error_power(self) -> int | None:
-        return self.autoencoders_[0]._error_power
+        return None if self.scale_free else self.autoencoders_[0]._error_power
 
-    def _score_checked(self, X):
-        """Return the mean of the clones' scores of rows that the detector has checked, (n,)."""
-        return np.mean([autoencoder._score_checked(X) for autoencoder in self.autoencoders_], axis=0)
+    @property
+    def autoencoders_(self) -> list:
+        """The fitted members."""
+        return [member.autoencoder for member in self._fitted_members()]
+
+    def scale(self, X: np.ndarray) -> np.ndarray:
+        """Return the rows as the members take them."""
+        return X if self._scaler is None else self._scaler.transform(X)
+
+    # ---- errors --------------------------------------------------------------------------------------------
 
     def score_samples(self, X):
-        """Return the mean of the clones' scores, (n,)."""
+        """Return minus the error of each row, (n,)."""
         return self._score_checked(X)
 
-    def reconstruct(self, X):
-        """Return the mean of the clones' reconstructions, (n, n_features)."""
-        return np.mean([autoencoder.reconstruct(X) for autoencoder in self.autoencoders_], axis=0)
+    def _score_checked(self, X):
+        return -np.concatenate([self._bag_errors(Z).max(0) for Z in self._chunks(X)])
 
     def feature_errors(self, X):
         """Return each feature's part of the error of each row, (n, n_features)."""
-        return np.mean([autoencoder.feature_errors(X) for autoencoder in self.autoencoders_], axis=0)
+        return np.concatenate([self._of_worst_bag(lambda a, Z: a.feature_errors(Z), Z, True) for Z in self._chunks(X)])
+
+    def reconstruct(self, X):
+        """Return the mean reconstruction of each row, of several bags by that of the largest error, (n, n_features)."""
+        parts = [self._of_worst_bag(lambda a, Z: a.reconstruct(Z), Z, False) for Z in self._chunks(X)]
+        X_hat = np.concatenate(parts)
+        return X_hat if self._scaler is None else self._scaler.inverse_transform(X_hat).astype(X.dtype)
+
+    def _bag_errors(self, Z: np.ndarray) -> np.ndarray:
+        """Return the error of each row in each bag, (n_bags, n)."""
+        return self._mean_of_bags(_errors, Z, relative=True)
+
+    def _of_worst_bag(self, function: Callable[[Any, np.ndarray], np.ndarray], Z: np.ndarray, relative: bool):
+        """Return the mean of a function over the members of each row's bag of the largest error, (n, ...)."""
+        means = self._mean_of_bags(function, Z, relative)
+        return means[0] if len(means) == 1 else means[self._bag_errors(Z).argmax(0), np.arange(len(Z))]
+
+    def _mean_of_bags(self, function: Callable[[Any, np.ndarray], np.ndarray], Z: np.ndarray, relative: bool):
+        """Return the mean of a function over the members of each bag, (n_bags, n, ...)."""
+        fitted = self._fitted_members()
+        typical = self._typical if relative else np.ones(len(fitted))
+        bags = sorted({member.bag for member in fitted})
+        return np.stack(
+            [
+                sum(function(m.autoencoder, Z) / t for m, t in zip(fitted, typical, strict=True) if m.bag == bag)
+                / sum(m.bag == bag for m in fitted)
+                for bag in bags
+            ]
+        )
+
+    # ---- rows that a member was not trained on -------------------------------------------------------------
+
+    def reconstruct_out_of_bag(self, X: np.ndarray) -> np.ndarray:
+        """Return `reconstruct` of the training rows by the members that were not trained on them, NaN where none."""
+        Z = self.scale(X)
+        means = self._mean_out_of_bag(lambda autoencoder, Z: autoencoder.reconstruct(Z), Z, relative=False)
+        errors = self._mean_out_of_bag(_errors, Z, relative=True)
+        X_hat = means[np.nan_to_num(errors, nan=-1.0).argmax(0), np.arange(len(X))]
+        return X_hat if self._scaler is None else self._scaler.inverse_transform(X_hat)
+
+    def _measure_out_of_bag(self, Z: np.ndarray) -> None:
+        fitted = self._fitted_members()
+        self._typical = np.ones(len(fitted))
+        for k, (autoencoder, _, rows) in enumerate(fitted if self.scale_free else []):
+            left_out = np.delete(np.arange(len(Z)), rows) if len(rows) < len(Z) else rows
+            errors = _errors(autoencoder, Z[left_out[:: 1 + len(left_out) // N_MEASURED]])
+            self._typical[k] = np.median(errors) or errors.mean() or 1.0
+        self.out_of_bag_errors_ = None
+        if any(len(member.rows) < len(Z) for member in fitted):
+            self.out_of_bag_errors_ = self._mean_out_of_bag(_errors, Z, relative=True).max(0)
+
+    def _mean_out_of_bag(self, function: Callable[[Any, np.ndarray], np.ndarray], Z: np.ndarray, relative: bool):
+        """Return the mean of a function over each bag's members that were not trained on a row, (n_bags, n, ...)."""
+        fitted = self._fitted_members()
+        total: Any = [0.0] * len(self.bags)
+        count = np.zeros((len(self.bags), len(Z)))
+        for (autoencoder, bag, rows), typical in zip(fitted, self._typical, strict=True):
+            left_out = np.ones(len(Z))
+            left_out[rows] = 0
+            values = function(autoencoder, Z)
+            total[bag] = total[bag] + (values.T * (left_out / (typical if relative else 1.0))).T
+            count[bag] += left_out
+        with np.errstate(invalid="ignore"):
+            return np.stack([(t.T / n).T for t, n in zip(total, count, strict=True) if not np.isscalar(t)])
+
+    def _fitted_members(self) -> list[Member]:
+        return [member for member in self._members if member.autoencoder.__sklearn_is_fitted__()]
+
+    def _chunks(self, X: np.ndarray) -> Iterator[np.ndarray]:
+        for start in range(0, len(X), CHUNK_ROWS):
+            yield self.scale(X[start : start + CHUNK_ROWS])
 
     def __sklearn_is_fitted__(self) -> bool:
-        return "_members" in vars(self) and bool(self.autoencoders_)
+        return "_typical" in vars(self)
+
+
+def _errors(autoencoder: Any, Z: np.ndarray) -> np.ndarray:
+    return -autoencoder._score_checked(Z)

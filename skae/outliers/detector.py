@@ -19,7 +19,7 @@ from skae.estimators.fit_key import cache_key, fit_key
 from skae.estimators.fitted import FLOATS, adopt_state
 from skae.estimators.transaction import transaction
 from skae.outliers.bagging import BaggedAutoEncoders
-from skae.outliers.ensemble import ErrorEnsemble
+from skae.outliers.default import default_bags
 from skae.outliers.errors import MEASURES, ErrorMeasure, make_measure
 from skae.outliers.fitted import FittedDetector, without_nan
 from skae.outliers.rows import hold_out, normal_rows
@@ -129,8 +129,8 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
     threshold: float | str = "auto"
     contamination: float | str = "auto"
     calibration_fraction: float | None = None
-    n_estimators: int = 1
-    max_samples: float = 1.0
+    n_estimators: int | str = "auto"
+    max_samples: float | str = "auto"
     memory: Any = None
     random_state: Any = None
 
@@ -141,8 +141,12 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
         "threshold": [Interval(Real, None, None, closed="neither"), str],
         "contamination": [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="right")],
         "calibration_fraction": [Interval(Real, 0, 1, closed="neither"), None],
-        "n_estimators": [Interval(Integral, 1, None, closed="left")],
-        "max_samples": [Interval(Integral, 1, None, closed="left"), Interval(RealNotInt, 0, 1, closed="right")],
+        "n_estimators": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "max_samples": [
+            StrOptions({"auto"}),
+            Interval(Integral, 1, None, closed="left"),
+            Interval(RealNotInt, 0, 1, closed="right"),
+        ],
         "memory": [str, HasMethods(["cache"]), None],
         "random_state": ["random_state"],
     }
@@ -242,7 +246,8 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
         return X if y is None or not self.novelty else normal_rows(X, y)
 
     def _prepare(self, X: np.ndarray) -> Training:
-        return Training(self._unfitted_autoencoder(), *hold_out(X, self.calibration_fraction, self.random_state))
+        X_train, X_held_out = hold_out(X, self.calibration_fraction, self.random_state)
+        return Training(self._unfitted_model(*X_train.shape), X_train, X_held_out)
 
     def _train(self, training: Training, context) -> None:
         """Train the model, or take it from the cache if there is a key that identifies it."""
@@ -258,13 +263,17 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
 
     def _fitted_attributes(self, training: Training) -> dict:
         measure = make_measure(self.error, training.model, training.X_train)
-        calibration = training.X_train if training.X_held_out is None else training.X_held_out
-        errors = np.sort(without_nan(measure.errors(calibration)))
+        bagged = getattr(training.model, "out_of_bag_errors_", None) is not None
+        if training.X_held_out is not None:
+            errors = measure.errors(training.X_held_out)
+        else:
+            errors = (measure.out_of_bag_errors if bagged else measure.errors)(training.X_train)
+        errors = np.sort(without_nan(errors))
         return {
             "autoencoder_": training.model,
             "_measure": measure,
             "_errors": errors,
-            "_held_out": training.X_held_out is not None,
+            "_of_new_rows": bagged or training.X_held_out is not None,
             **self._threshold_attributes(errors, measure),
         }
 
@@ -275,33 +284,28 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
     def _plan_training(self, X, y) -> TrainingPlan | None:
         """Return what `fit` would train, if that can be batched with the training of others."""
         self._validate_params()
-        if self.autoencoder is None:
-            return None
         X_normal = self._normal_rows(validate_data(clone(self), X, dtype=FLOATS), y)
         training = self._prepare(X_normal)
         if isinstance(training.model, BaggedAutoEncoders):
-            fits = training.model.draw_fits(training.X_train)
+            fits = training.model.plan(training.X_train)
         else:
             training.model._validate_params()
             data = training.model._check_training_data(training.X_train, None, reset=True)
             fits = [Fit(training.model, data.X)]
         return TrainingPlan(fit_key(self, NOT_TRAINED), X_normal, training, fits, self)
 
-    def _unfitted_autoencoder(self) -> Any:
-        autoencoder: Any
-        # the integer 1 is one row
-        as_is = self.n_estimators == 1 and self.max_samples == 1 and not isinstance(self.max_samples, Integral)
+    def _unfitted_model(self, n_samples: int, n_features: int) -> Any:
+        n_estimators, max_samples = self.n_estimators, self.max_samples
+        model: Any
         if self.autoencoder is None:
-            if not as_is:
-                raise ValueError(
-                    f"n_estimators={self.n_estimators} and max_samples={self.max_samples} are for a given autoencoder; "
-                    "the ensemble that autoencoder=None stands for has its own members."
-                )
-            autoencoder = ErrorEnsemble(not self.novelty)
+            model = default_bags(n_samples, n_features, self.novelty, n_estimators, max_samples)
         else:
-            autoencoder = clone(self.autoencoder)
-            if not as_is:
-                autoencoder = BaggedAutoEncoders(autoencoder, self.n_estimators, self.max_samples)
+            model = clone(self.autoencoder)
+            n_estimators = 1 if isinstance(n_estimators, str) else n_estimators
+            if isinstance(max_samples, str):
+                max_samples = 1.0 if n_estimators == 1 else 0.8
+            if n_estimators > 1 or isinstance(max_samples, Integral) or max_samples < 1:  # the integer 1 is one row
+                model = BaggedAutoEncoders([(model, n_estimators, max_samples)])
         if self.random_state is not None:
-            autoencoder.set_params(random_state=self.random_state)
-        return autoencoder
+            model.set_params(random_state=self.random_state)
+        return model

@@ -47,6 +47,10 @@ class ErrorMeasure:
         """Return the error of each row, (n,)."""
         return -self.model._score_checked(X)
 
+    def out_of_bag_errors(self, X: np.ndarray) -> np.ndarray:
+        """Return the errors of training rows over the members of a bag that did not see them, (m,), m <= n."""
+        return self.model.out_of_bag_errors_[~np.isnan(self.model.out_of_bag_errors_)]
+
     def contributions(self, X: np.ndarray) -> np.ndarray:
         """Return each feature's part of it, (n, n_features)."""
         return self.model.feature_errors(X)
@@ -62,6 +66,11 @@ class ResidualMeasure(ErrorMeasure):
     def errors(self, X: np.ndarray) -> np.ndarray:
         """Return the error of each row, (n,)."""
         return np.concatenate([self.parts(residuals).mean(1) for residuals in self.residuals(X)])
+
+    def out_of_bag_errors(self, X: np.ndarray) -> np.ndarray:
+        """Return the errors of training rows over the members of a bag that did not see them, (m,), m <= n."""
+        seen_by_all = np.isnan(self.model.out_of_bag_errors_)
+        return self.parts((X - self.model.reconstruct_out_of_bag(X))[~seen_by_all]).mean(1)
 
     def contributions(self, X: np.ndarray) -> np.ndarray:
         """Return each feature's part of it, (n, n_features)."""

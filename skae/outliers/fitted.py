@@ -17,7 +17,7 @@ class FittedDetector(OutlierMixin, BaseEstimator):
     # set by AutoEncoderOutlierDetector
     _measure: ErrorMeasure
     _errors: np.ndarray  # those that the threshold was set on, ascending
-    _held_out: bool  # whether these are of rows held out of training
+    _of_new_rows: bool  # whether these are of rows that the model, or the members of a bag, were not trained on
     offset_: float
 
     def score_samples(self, X):
@@ -86,7 +86,7 @@ class FittedDetector(OutlierMixin, BaseEstimator):
             If no rows were held out: errors of training rows are too small to compare with.
         """
         rows = self._check_rows(X)
-        if not self._held_out:
+        if not self._of_new_rows:
             raise ValueError(
                 "p_values compares with rows held out of training, and there are none: set calibration_fraction=0.2, "
                 "for example, and fit again."

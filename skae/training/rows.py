@@ -97,4 +97,4 @@ def summarize(X: np.ndarray) -> RowSummary:
         scale = float(np.sqrt(np.where(varies, variance, 0.0).mean()))
         resolution = np.spacing(np.abs(mean).astype(np.float32))
         unresolved = np.flatnonzero(varies & (resolution > 0.01 * np.sqrt(variance)))
-    return RowSummary(torch.from_numpy(mean), scale or 1.0, tuple(unresolved.tolist()))
+    return RowSummary(torch.from_numpy(mean), scale or 1.0, tuple(unresolved.tolist()), X)

@@ -1,0 +1,62 @@
+"""What `AutoEncoderOutlierDetector` trains where no autoencoder is given."""
+
+from __future__ import annotations
+
+import math
+from numbers import Integral
+
+from skae.estimators import DenoisingAutoEncoder
+from skae.networks import MemoryNetwork
+from skae.outliers.bagging import BaggedAutoEncoders
+
+WIDE = 256  # columns, beyond which prototypes are too far from most rows
+N_STEPS, BATCH_SIZE = 200, 128  # of the training on normal rows
+
+
+def default_bags(
+    n_samples: int, n_features: int, novelty: bool, n_estimators: int | str, max_samples: float | str
+) -> BaggedAutoEncoders:
+    """Return denoising autoencoders for a table of which nothing is known; "auto" stands for what is chosen here."""
+    if n_samples < 2:
+        raise ValueError(f"Found array with {n_samples} sample(s) while a minimum of 2 is required.")
+    if not isinstance(max_samples, str):
+        sizes = [max_samples if isinstance(max_samples, Integral) else round(max_samples * n_samples)]
+    elif novelty:
+        sizes = [min(N_STEPS * BATCH_SIZE, round(0.8 * n_samples))]
+    else:  # few rows hardly hold outliers; more tell how columns depend on each other
+        sizes = [max(2, min(16, n_samples // 16)), max(2, min(64, n_samples // 4))]
+    sizes = sorted({max(1, min(size, n_samples - 1)) for size in sizes})
+    make = _learn_normal_rows if novelty else _learn_few_rows
+    if isinstance(n_estimators, str):
+        n_estimators = 5 if novelty else len(sizes) * max(8, min(50, 50 * WIDE // n_features))
+    return BaggedAutoEncoders(
+        [(make(size, n_features), max(1, n_estimators // len(sizes)), size) for size in sizes],
+        scale_free=True,
+    )
+
+
+def _learn_few_rows(n_rows: int, n_features: int) -> DenoisingAutoEncoder:
+    """Return an autoencoder with a prototype for each row, as far as there are 64."""
+    return DenoisingAutoEncoder(
+        min(n_rows, 64),
+        network=MemoryNetwork(),
+        loss="absolute_error",
+        noise_level=(0.05, 1.5),
+        batch_size=64,
+        learning_rate_init=1e-2,
+        max_iter=100,
+    )
+
+
+def _learn_normal_rows(n_rows: int, n_features: int) -> DenoisingAutoEncoder:
+    is_wide = n_features > WIDE
+    return DenoisingAutoEncoder(
+        64 if is_wide else min(n_rows, 1024),
+        hidden_layer_sizes=(128,),
+        activation="silu",
+        network=None if is_wide else MemoryNetwork(),
+        noise_level=1.0 if is_wide else (0.05, 1.5),
+        batch_size=BATCH_SIZE,
+        learning_rate_init=4e-3 if is_wide else 1e-2,
+        max_iter=math.ceil(N_STEPS / math.ceil(n_rows / BATCH_SIZE)),
+    )
