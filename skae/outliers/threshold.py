@@ -8,8 +8,8 @@ from collections.abc import Callable
 import numpy as np
 from scipy.stats import median_abs_deviation
 
-# with novelty, and without it, where at most the share FLAGGED of the training rows is called outliers; both were chosen
-# on 22 sets of ADBench
+# with novelty, and without it, where at most the share FLAGGED of the training rows is called outliers; chosen on 22
+# sets of ADBench
 AUTO_RULES = {True: "mean+2.25*std", False: "mean+1*std"}
 FLAGGED = 0.1
 # distances of the 90% quantile from the median, beyond which an error counts as that, by novelty: a gross row would
