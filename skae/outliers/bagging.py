@@ -18,6 +18,7 @@ from skae.random import derived_seeds, seed_from
 
 CHUNK_ROWS = 8192  # of which each member's results are held at a time
 N_MEASURED = 2048  # rows of which a member's usual error is the median
+MAX_MEASURED = 20_000  # training rows whose out-of-bag errors are measured
 
 
 Function = Callable[[Any, np.ndarray], np.ndarray]
@@ -50,8 +51,8 @@ class BaggedAutoEncoders(CallbackSupportMixin, BaseEstimator):
     autoencoders_ : list of autoencoders
         The fitted members. With ``scale_free`` they take rows that `scale` has scaled.
     out_of_bag_errors_ : ndarray of shape (n_samples,) or None
-        Error of each training row over the members that were not trained on it, NaN where there are none; None if all
-        members were trained on all rows.
+        Error of each training row over the members that were not trained on it, NaN where there are none, and for all
+        but 20,000 evenly spaced rows; None if all members were trained on all rows.
     """
 
     _parameter_constraints: ClassVar[dict] = {}  # the detector has checked them
@@ -145,9 +146,9 @@ class BaggedAutoEncoders(CallbackSupportMixin, BaseEstimator):
         parts = [self._of_worst_bag(_reconstructions, Z, relative=False) for Z in self._chunks(X)]
         return self._unscale(np.concatenate(parts)).astype(X.dtype)
 
-    def reconstruct_out_of_bag(self, X: np.ndarray) -> np.ndarray:
-        """Return `reconstruct` of the training rows by the members that were not trained on them, NaN where none."""
-        return self._unscale(self._of_worst_bag(_reconstructions, self.scale(X), relative=False, out_of_bag=True))
+    def reconstruct_out_of_bag(self, X: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+        """Return `reconstruct` of the training rows of these numbers by members that were not trained on them."""
+        return self._unscale(self._of_worst_bag(_reconstructions, self.scale(X), relative=False, numbers=numbers))
 
     def _of_worst_bag(self, function: Function, Z: np.ndarray, **options) -> np.ndarray:
         """Return `_bag_means` in the bag where each row's error is largest, (n, ...)."""
@@ -158,18 +159,17 @@ class BaggedAutoEncoders(CallbackSupportMixin, BaseEstimator):
         return means[np.nan_to_num(errors, nan=-1.0).argmax(0), np.arange(len(Z))]
 
     def _bag_means(
-        self, function: Function, Z: np.ndarray, relative: bool = True, out_of_bag: bool = False
+        self, function: Function, Z: np.ndarray, relative: bool = True, numbers: np.ndarray | None = None
     ) -> np.ndarray:
         """Return the mean of a function of members and scaled rows over the members of each bag, (n_bags, n, ...).
 
-        ``relative`` divides a member's values by its typical error; ``out_of_bag`` takes Z for the training rows, and
-        leaves out members that were trained on a row: NaN where none is left.
+        ``relative`` divides a member's values by its typical error. ``numbers`` are those of Z among the training rows:
+        members that were trained on a row are left out, which is NaN where none is left.
         """
         sums: dict[int, Any] = {}
         counts: dict[int, Any] = {}
         for (autoencoder, bag, rows), typical in zip(self._fitted_members(), self._typical, strict=True):
-            counted = np.ones(len(Z), dtype=bool)
-            counted[rows if out_of_bag else []] = False
+            counted = np.ones(len(Z), dtype=bool) if numbers is None else np.isin(numbers, rows, invert=True)
             values = np.where(counted, function(autoencoder, Z).T, 0.0).T / (typical if relative else 1.0)
             sums[bag], counts[bag] = sums.get(bag, 0.0) + values, counts.get(bag, 0) + counted
         with np.errstate(invalid="ignore"):
@@ -185,7 +185,9 @@ class BaggedAutoEncoders(CallbackSupportMixin, BaseEstimator):
             self._typical[k] = np.median(errors) or errors.mean() or 1.0
         self.out_of_bag_errors_ = None
         if any(len(member.rows) < len(Z) for member in fitted):
-            self.out_of_bag_errors_ = self._bag_means(_errors, Z, out_of_bag=True).max(0)
+            numbers = np.unique(np.linspace(0, len(Z) - 1, MAX_MEASURED).astype(int))
+            self.out_of_bag_errors_ = np.full(len(Z), np.nan)
+            self.out_of_bag_errors_[numbers] = self._bag_means(_errors, Z[numbers], numbers=numbers).max(0)
 
     def _fitted_members(self) -> list[Member]:
         return [member for member in self._members if member.autoencoder.__sklearn_is_fitted__()]

@@ -61,8 +61,8 @@ class ResidualMeasure(ErrorMeasure):
 
     def out_of_bag_errors(self, X: np.ndarray) -> np.ndarray:
         """Return the errors of training rows over the members of a bag that did not see them, (m,), m <= n."""
-        seen_by_all = np.isnan(self.model.out_of_bag_errors_)
-        return self.parts((X - self.model.reconstruct_out_of_bag(X))[~seen_by_all]).mean(1)
+        numbers = np.flatnonzero(~np.isnan(self.model.out_of_bag_errors_))
+        return self.parts(X[numbers] - self.model.reconstruct_out_of_bag(X[numbers], numbers)).mean(1)
 
     def contributions(self, X: np.ndarray) -> np.ndarray:
         """Return each feature's part of it, (n, n_features)."""
