@@ -184,7 +184,8 @@ class BaggedAutoEncoders(CallbackSupportMixin, BaseEstimator):
             self._typical[k] = np.median(errors) or errors.mean() or 1.0
         self.out_of_bag_errors_ = None
         if any(len(member.rows) < len(Z) for member in fitted):
-            self.out_of_bag_errors_ = self._mean_out_of_bag(_errors, Z, relative=True).max(0)
+            # a row may have been left out by one bag only
+            self.out_of_bag_errors_ = np.fmax.reduce(self._mean_out_of_bag(_errors, Z, relative=True))
 
     def _mean_out_of_bag(self, function: Callable[[Any, np.ndarray], np.ndarray], Z: np.ndarray, relative: bool):
         """Return the mean of a function over each bag's members that were not trained on a row, (n_bags, n, ...)."""
