@@ -1,14 +1,31 @@
+"""The bagged autoencoders that stand for autoencoder=None."""
+
 import pickle
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
+from test_base import EveryEpoch
 
 from skae import AutoEncoderOutlierDetector, DenoisingAutoEncoder
 from skae.callbacks import TensorBoardLogger
-from skae.outliers.ensemble import MAX_ROWS, ErrorEnsemble
+from skae.networks import MemoryNetwork
+from skae.outliers.bagging import BaggedAutoEncoders
+from skae.outliers.default import WIDE, default_bags
+
+modes = pytest.mark.parametrize("novelty", [True, False])
+
+
+def default(novelty, **parameters):
+    return AutoEncoderOutlierDetector(novelty=novelty, **{"random_state": 0, **parameters})
+
+
+def few(novelty, **parameters):
+    """Two networks a bag, where more of them prove nothing more."""
+    return default(novelty, **{"n_estimators": 4, **parameters})
 
 
 @pytest.fixture(scope="module")
@@ -19,164 +36,319 @@ def blobs():
     return normal, rng.normal(size=(15, 4)) * 1.5 + np.array([4, 4, 0, 0])
 
 
-@pytest.mark.parametrize("robust", [True, False])
-def test_outliers_have_larger_errors_and_typical_rows_small_ones(robust, blobs):
+@pytest.fixture(scope="module")
+def fitted(blobs):
+    """A detector of each mode, fitted to the blobs."""
+    return {novelty: default(novelty).fit(blobs[0]) for novelty in (True, False)}
+
+
+# ---- what it is ----------------------------------------------------------------------------------------------
+
+
+@modes
+def test_members_are_trained_denoising_autoencoders(novelty, fitted, blobs):
+    bag = fitted[novelty].autoencoder_
+    assert type(bag) is BaggedAutoEncoders
+    Z = bag.scale(blobs[0])
+    for member in bag._members:
+        autoencoder = member.autoencoder
+        assert type(autoencoder) is DenoisingAutoEncoder
+        assert type(autoencoder.network) is MemoryNetwork
+        assert min(autoencoder.loss_curve_) < 0.9 * autoencoder.loss_curve_[0]
+        # its score is the error of its reconstruction
+        residuals = Z[:50] - autoencoder.reconstruct(Z[:50])
+        errors = np.square(residuals) if novelty else np.abs(residuals)
+        np.testing.assert_allclose(-autoencoder.score_samples(Z[:50]), errors.mean(1), rtol=1e-4, atol=1e-6)
+        assert not np.isin(np.arange(300), member.rows).all()
+
+
+@pytest.mark.parametrize(
+    ("n", "d", "novelty", "expected"),
+    [  # (members, rows, prototypes) of each bag
+        (300, 4, True, [(5, 240, 240)]),
+        (10_000, 4, True, [(5, 8000, 1024)]),
+        (100_000, 4, True, [(5, 25_600, 1024)]),
+        (300, WIDE, True, [(5, 240, 240)]),
+        (300, WIDE + 1, True, [(5, 240, 64)]),
+        (2, 1, True, [(5, 1, 1)]),
+        (300, 4, False, [(50, 18 - 2, 16), (50, 64, 64)]),
+        (100, 4, False, [(50, 6, 6), (50, 25, 25)]),
+        (300, WIDE, False, [(50, 16, 16), (50, 64, 64)]),
+        (300, 4 * WIDE, False, [(12, 16, 16), (12, 64, 64)]),
+        (300, 10_000, False, [(8, 16, 16), (8, 64, 64)]),
+        (8, 1, False, [(100, 2, 2)]),
+        (2, 1, False, [(100, 1, 1)]),
+    ],
+)
+def test_sizes_of_bags_are_the_documented_ones(n, d, novelty, expected):
+    bags = default_bags(n, d, novelty, "auto", "auto").bags
+    if len(expected) == 1 and not novelty:  # both bags have the same size: one of either number
+        assert [(size, a.n_components) for a, _, size in bags] == [expected[0][1:]]
+        return
+    assert [(number, size, a.n_components) for a, number, size in bags] == expected
+    for autoencoder, _, size in bags:
+        if novelty:  # 200 steps of 128 rows, to a whole epoch
+            steps = autoencoder.max_iter * -(-size // 128)
+            assert 200 <= steps < 200 + -(-size // 128)
+            assert autoencoder.loss == "squared_error"
+        else:
+            assert (autoencoder.max_iter, autoencoder.loss) == (100, "absolute_error")
+
+
+@modes
+@pytest.mark.parametrize(("max_samples", "n"), [(7, 7), (0.5, 30), (1.0, 59), (1000, 59)])
+def test_numbers_of_members_and_rows_can_be_set(max_samples, n, novelty):
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    detector = default(novelty, n_estimators=6, max_samples=max_samples).fit(X)
+    # at most all rows but one, of which a member's usual error is measured
+    assert [len(member.rows) for member in detector.autoencoder_._members] == [n] * 6
+    sizes = [len(member.rows) for member in default(novelty, n_estimators=6).fit(X).autoencoder_._members]
+    assert sizes == ([48] * 6 if novelty else [3] * 3 + [15] * 3)
+
+
+# ---- errors --------------------------------------------------------------------------------------------------
+
+
+@modes
+def test_outliers_have_larger_errors_and_typical_rows_about_one(novelty, fitted, blobs):
     normal, outliers = blobs
-    errors = -ErrorEnsemble(robust, random_state=0).fit(normal).score_samples(np.r_[normal, outliers])
-    assert 0.4 < np.median(errors[:300]) < 0.8  # softplus(0) = 0.69
-    assert roc_auc_score(np.repeat([0, 1], [300, 15]), errors) > 0.98
+    detector = fitted[novelty]
+    out_of_bag = detector.autoencoder_.out_of_bag_errors_
+    assert 0.7 < np.nanmedian(out_of_bag) < 1.4
+    # half of a blob's distance away, not drawn for training
+    new = np.random.default_rng(5).normal(size=(150, 4))
+    errors = -detector.score_samples(np.r_[new, outliers])
+    assert 0.6 < np.median(errors[:150]) < 1.5
+    assert roc_auc_score(np.repeat([0, 1], [150, 15]), errors) > 0.98
+    assert (detector.predict(outliers) == -1).mean() > 0.7
+    assert (detector.predict(new) == -1).mean() < 0.1
 
 
-def test_robust_leaves_outliers_out(blobs):
+def test_without_novelty_outliers_are_not_learned(blobs):
     normal, outliers = blobs
     X, y = np.r_[normal, np.repeat(3 * outliers, 2, axis=0)], np.repeat([0, 1], [300, 30])
-    robust, trusting = (
-        roc_auc_score(y, -ErrorEnsemble(r, random_state=0).fit(X).score_samples(X)) for r in (True, False)
-    )
+    robust, trusting = (roc_auc_score(y, -default(novelty).fit(X).score_samples(X)) for novelty in (False, True))
     assert robust > 0.99
     assert trusting < robust
 
 
-def test_copies_of_rows_do_not_make_new_ones_outliers():
+@modes
+def test_copies_of_rows_do_not_make_new_ones_outliers(novelty):
     rng = np.random.default_rng(0)
     rows, new = rng.normal(size=(300, 4)), rng.normal(size=(300, 4))
-    for novelty in (True, False):
-        detector = AutoEncoderOutlierDetector(novelty=novelty, random_state=0).fit(np.r_[rows, rows])
-        assert (detector.predict(new) == -1).mean() < 0.1
+    detector = default(novelty).fit(np.r_[rows, rows])
+    assert (detector.predict(new) == -1).mean() < 0.15
 
 
-def test_a_huge_value_is_an_outlier():
-    X = np.random.default_rng(0).normal(size=(300, 6))
-    X[3, 0] = 1e300
-    assert AutoEncoderOutlierDetector(random_state=0).fit_predict(X)[3] == -1
-
-
-@pytest.mark.parametrize(
-    ("detector", "n_fits"),
-    [
-        (AutoEncoderOutlierDetector(novelty=True), 1),
-        (AutoEncoderOutlierDetector(DenoisingAutoEncoder(2, max_iter=3), n_estimators=2), 2),
-    ],
-)
-def test_callbacks_hear_of_every_network(detector, n_fits, blobs, tmp_path):
-    detector.set_callbacks(TensorBoardLogger(tmp_path)).fit(blobs[0])
-    assert len(list(tmp_path.rglob("events.*"))) == n_fits
-
-
-@pytest.mark.parametrize("robust", [True, False])
-def test_units_of_the_columns_do_not_matter(robust, blobs):
+@modes
+def test_units_of_the_columns_do_not_matter(novelty, blobs):
     normal, outliers = blobs
     X = np.r_[normal, outliers]
-    scores = ErrorEnsemble(robust, random_state=0).fit(normal).score_samples(X)
     units, origin = np.array([1e-6, 1, 1e6, 1e3]), np.array([5.0, 0, 1e9, 0])
-    other = ErrorEnsemble(robust, random_state=0).fit(normal * units + origin).score_samples(X * units + origin)
-    np.testing.assert_allclose(other, scores, rtol=0.05 if not robust else 1e-3)  # a network amplifies rounding
+    scores = few(novelty).fit(normal).score_samples(X)
+    other = few(novelty).fit(normal * units + origin).score_samples(X * units + origin)
+    np.testing.assert_allclose(other, scores, rtol=0.05)  # training amplifies rounding
 
 
-def test_constant_columns_and_heavy_tails(blobs):
+@modes
+def test_explanations_are_the_residuals_of_the_score(novelty, fitted, blobs):
+    detector, X = fitted[novelty], blobs[1]
+    np.testing.assert_allclose(detector.explain(X).sum(axis=1), -detector.score_samples(X), rtol=1e-9)
+    changed = blobs[0][:20].copy()
+    changed[:, 2] += 30
+    assert (detector.explain(changed).to_numpy().argmax(1) == 2).all()
+    restored = detector.reconstruct(changed)
+    assert np.abs(restored[:, 2]).max() < 6  # on the scale of the column, whatever the row
+
+
+@modes
+def test_reconstructions_are_near(novelty, fitted, blobs):
+    normal, _ = blobs
+    residuals = fitted[novelty].reconstruct(normal) - normal
+    assert np.mean(residuals**2) < 0.5 * np.var(normal, axis=0).mean()
+
+
+# ---- tables of every kind --------------------------------------------------------------------------------------
+
+
+def test_a_huge_value_is_an_outlier(blobs):
+    X = blobs[0].copy()
+    X[3, 0] = 1e300
+    assert few(False, n_estimators=20).fit_predict(X)[3] == -1
+    detector = few(True).fit(blobs[0])
+    assert detector.predict(X)[3] == -1
+
+
+@modes
+@pytest.mark.parametrize("unit", [1e-300, 1e-30, 1e30, 1e300])
+def test_values_of_any_size_are_scored(unit, novelty, blobs):
     normal, outliers = blobs
-    rng = np.random.default_rng(1)
-    extra = np.c_[np.full(315, 1e6), rng.standard_cauchy(315) ** 3, np.zeros(315)]
-    X = np.c_[np.r_[normal, outliers], extra]
-    scores = ErrorEnsemble(random_state=0).fit(X).score_samples(X)
+    plain, scaled = (few(novelty).fit(normal * u).score_samples(np.r_[normal, outliers] * u) for u in (1.0, unit))
+    np.testing.assert_allclose(scaled, plain, rtol=0.05)
+
+
+@modes
+def test_a_few_values_of_1e30_leave_the_others_comparable(novelty, blobs):
+    normal, outliers = blobs
+    X = np.r_[normal, outliers]
+    X[:5, 0] = 1e30
+    detector = default(novelty).fit(X)
+    scores = detector.score_samples(X)
     assert np.isfinite(scores).all()
-    X[0, 0] = 1e30  # new rows may be anything
-    assert np.isfinite(ErrorEnsemble(False, random_state=0).fit(X[1:]).score_samples(X)).all()
+    # column 0 says nothing any more of the rest
+    assert roc_auc_score(np.repeat([0, 1], [295, 15]), -scores[5:]) > (0.6 if novelty else 0.7)
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
-@pytest.mark.parametrize("novelty", [True, False])
+@modes
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("constant", [0, 0.1, -3.3, 1 / 3, 1e8 + 0.1, 1e-42, 3e37])
 def test_a_constant_column_says_nothing(constant, dtype, novelty):
-    X = np.random.default_rng(0).normal(size=(400, 3)).astype(dtype)
-    wide = np.c_[X, np.full(400, constant, dtype)]
-    alone, beside = (AutoEncoderOutlierDetector(novelty=novelty, random_state=0).fit(rows) for rows in (X, wide))
-    n_alone, n_beside = ((d.predict(rows) == -1).sum() for d, rows in ((alone, X), (beside, wide)))
-    # the network has other initial weights where it has a column more
-    assert abs(n_beside - n_alone) <= (4 if novelty else 1)
-    changed = wide[:20] + np.array([0, 0, 0, abs(constant) / 8 + 5], dtype)
+    X = np.random.default_rng(0).normal(size=(200, 3)).astype(dtype)
+    wide = np.c_[X, np.full(200, constant, dtype)]
+    alone, beside = (few(novelty).fit(rows) for rows in (X, wide))
+    e_alone, e_beside = (-d.score_samples(rows) for d, rows in ((alone, X), (beside, wide)))
+    # errors are relative to usual ones; only noise is drawn in another order where there is a column more
+    assert np.corrcoef(e_alone, e_beside)[0, 1] > 0.9
+    assert abs(np.log(np.median(e_beside) / np.median(e_alone))) < 0.3
+    assert (beside.explain(wide).to_numpy()[:, 3] <= 1e-3 * e_beside).all()
+    changed = wide[:20] + np.array([0, 0, 0, abs(constant) / 8 + 100], dtype)
     assert (beside.predict(changed) == -1).all()
 
 
+@modes
 @pytest.mark.parametrize("constant", [0.1, 123456789.0, 7e22])
-def test_a_constant_column_may_come_in_another_number_format(constant):
-    X = np.c_[np.random.default_rng(0).normal(size=(400, 3)), np.full(400, constant)]
-    detector = AutoEncoderOutlierDetector(random_state=0).fit(X)
-    scores, rounded = detector.score_samples(X), detector.score_samples(X.astype(np.float32))
-    np.testing.assert_allclose(rounded, scores, rtol=1e-3, atol=1e-3)
+def test_rounded_rows_are_scored_like_the_rows(constant, novelty, blobs):
+    X = np.c_[blobs[0], np.full(300, constant)]
+    detector = few(novelty).fit(X)
+    scores = detector.score_samples(X)
+    for rounded in (X.astype(np.float32), X * (1 + 1e-9 * (np.arange(5) < 4))):
+        np.testing.assert_allclose(detector.score_samples(rounded), scores, rtol=1e-3, atol=1e-3)
 
 
-@given(n=st.integers(2, 12), d=st.integers(1, 5), robust=st.booleans())
+@modes
+def test_binary_columns_and_counts(novelty):
+    rng = np.random.default_rng(0)
+
+    def rows(n):
+        kind = rng.uniform(size=(n, 1)) < 0.5
+        flags = (rng.uniform(size=(n, 4)) < np.where(kind, 0.95, 0.05)).astype(float)
+        return np.c_[flags, rng.poisson(np.where(kind, 20, 2)), kind]
+
+    X, new, odd = rows(400), rows(200), rows(100)
+    odd[:, 4:] = odd[::-1, 4:]  # some rows have the counts of the other kind
+    odd[:, 5] = 1 - (odd[:, :4].mean(1) > 0.5)
+    detector = default(novelty).fit(X)
+    errors = -detector.score_samples(np.r_[new, odd])
+    assert np.isfinite(errors).all()
+    assert roc_auc_score(np.repeat([0, 1], [200, 100]), errors) > 0.9
+    assert (detector.predict(new) == -1).mean() <= 0.12
+
+
+@given(n=st.integers(2, 12), d=st.integers(1, 5), novelty=st.booleans())
 @settings(max_examples=15)
-def test_small_tables(n, d, robust):
+def test_small_tables(n, d, novelty):
     X = np.random.default_rng(n).normal(size=(n, d))
-    ensemble = ErrorEnsemble(robust, random_state=0).fit(X)
-    assert np.isfinite(ensemble.score_samples(X)).all()
-    np.testing.assert_allclose(ensemble.feature_errors(X).sum(1), -ensemble.score_samples(X), rtol=1e-9)
-    assert ensemble.reconstruct(X).shape == X.shape
+    detector = few(novelty).fit(X)
+    scores = detector.score_samples(X)
+    assert np.isfinite(scores).all()
+    assert np.isfinite(detector.threshold_)
+    np.testing.assert_allclose(detector.explain(X).sum(axis=1), -scores, rtol=1e-9)
+    assert detector.reconstruct(X).shape == X.shape
+    assert detector.predict(1e6 + X).tolist() == [-1] * n
 
 
-def test_equal_rows_are_typical():
+@modes
+def test_one_column(novelty):
+    X = np.random.default_rng(0).normal(size=(300, 1))
+    detector = default(novelty).fit(X)
+    assert detector.predict([[0.0], [9.0], [-9.0]]).tolist() == [1, -1, -1]
+    assert (detector.predict(X) == -1).mean() <= 0.12
+
+
+@modes
+def test_equal_rows_are_typical(novelty):
     X = np.ones((20, 3))
-    for robust in (True, False):
-        ensemble = ErrorEnsemble(robust, random_state=0).fit(X)
-        scores = ensemble.score_samples(np.r_[X, [[1, 1, 2]]])
-        assert (scores[-1] < scores[:-1]).all()
-        np.testing.assert_allclose(ensemble.feature_errors(X).sum(1), -scores[:-1])
+    detector = few(novelty).fit(X)
+    assert detector.predict(np.r_[X, [[1, 1, 2]]]).tolist() == [1] * 20 + [-1]
 
 
-def test_many_rows_are_sampled():
-    X = np.random.default_rng(0).normal(size=(MAX_ROWS + 1000, 2)).astype(np.float32)
-    ensemble = ErrorEnsemble(random_state=0).fit(X)
-    assert len(ensemble._stored.rows) == MAX_ROWS
-    assert ensemble.score_samples(np.array([[9.0, 9.0]])) < ensemble.score_samples(X).min()
+@modes
+def test_ten_thousand_columns(novelty):
+    """With one network and 20 rows, to be fast."""
+    X = np.random.default_rng(0).normal(size=(20, 10_000))
+    detector = default(novelty, n_estimators=1, max_samples=4).fit(X)
+    assert np.isfinite(detector.score_samples(X)).all()
+    assert detector.predict(100 * X[:3]).tolist() == [-1] * 3
+    if novelty:
+        assert detector.autoencoder_.autoencoders_[0].network is None
 
 
-def test_reconstructions_are_near(blobs):
-    normal, _ = blobs
-    for robust in (True, False):
-        restored = ErrorEnsemble(robust, random_state=0).fit(normal).reconstruct(normal)
-        assert np.mean((restored - normal) ** 2) < 0.4 * np.var(normal, axis=0).mean()
+def test_a_row_more_than_a_member_takes_has_no_part_in_it():
+    X = np.random.default_rng(0).normal(size=(26_000, 1)).astype(np.float32)
+    bag = default_bags(len(X), 1, True, 1, "auto")
+    assert [size for *_, size in bag.bags] == [round(0.8 * 26_000)]
+    assert [size for *_, size in default_bags(40_000, 1, True, 1, "auto").bags] == [25_600]
 
 
-@pytest.mark.parametrize("robust", [True, False])
-def test_seeds_and_pickles_give_the_same_scores(robust, blobs):
+# ---- seeds, copies, callbacks, errors --------------------------------------------------------------------------
+
+
+@modes
+def test_seeds_and_pickles_give_the_same_scores(novelty, blobs):
     normal, outliers = blobs
-    first = ErrorEnsemble(robust, random_state=3).fit(normal)
+    first = few(novelty, random_state=3).fit(normal)
     scores = first.score_samples(outliers)
-    assert np.array_equal(ErrorEnsemble(robust, random_state=3).fit(normal).score_samples(outliers), scores)
-    assert np.array_equal(pickle.loads(pickle.dumps(first)).score_samples(outliers), scores)
+    np.testing.assert_array_equal(clone(first).fit(normal).score_samples(outliers), scores)
+    copy = pickle.loads(pickle.dumps(first))
+    np.testing.assert_array_equal(copy.score_samples(outliers), scores)
+    np.testing.assert_array_equal(
+        copy.set_threshold(contamination=0.1).predict(normal) == -1,
+        first.set_threshold(contamination=0.1).predict(normal) == -1,
+    )
+    others = [few(novelty, random_state=seed).fit(normal).score_samples(outliers) for seed in (4, None, None)]
+    assert len({scores.tobytes(), *[other.tobytes() for other in others]}) == 4
 
 
-def test_an_interruption_before_the_first_epoch_leaves_no_model(monkeypatch, blobs):
-    def interrupted(self, X):
-        raise KeyboardInterrupt
+@modes
+def test_callbacks_hear_of_every_network(novelty, blobs, tmp_path):
+    detector = default(novelty, n_estimators=2, max_samples=20)
+    detector.set_callbacks(TensorBoardLogger(tmp_path)).fit(blobs[0])
+    assert len(list(tmp_path.rglob("events.*"))) == 2
 
-    monkeypatch.setattr("skae.estimators.denoising.DenoisingAutoEncoder.fit", interrupted)
-    detector = AutoEncoderOutlierDetector(novelty=True)
-    with pytest.raises(KeyboardInterrupt):
+
+@modes
+def test_members_train_the_same_with_callbacks(novelty, blobs):
+    detector = default(novelty, n_estimators=2, max_samples=20)
+    epochs = []
+    heard = clone(detector).set_callbacks(EveryEpoch(lambda epoch, _: epochs.append(epoch) and None)).fit(blobs[0])
+    assert len(epochs) == sum(a.n_iter_ for a in heard.autoencoder_.autoencoders_)
+    expected = detector.fit(blobs[0]).score_samples(blobs[1])
+    # alone, not in a batch: training amplifies rounding
+    np.testing.assert_allclose(heard.score_samples(blobs[1]), expected, rtol=0.05)
+
+
+def test_an_interruption_later_leaves_a_usable_detector(blobs):
+    def interrupt(epoch, fitted):
+        epochs.append(epoch)
+        if len(epochs) == 150:  # of 100 a member
+            raise KeyboardInterrupt
+
+    epochs = []
+    detector = few(False).set_callbacks(EveryEpoch(interrupt))
+    with pytest.raises(KeyboardInterrupt) as caught:
         detector.fit(blobs[0])
-    assert not hasattr(detector, "n_features_in_")
+    assert any("Of 4 members 2 are fitted" in note for note in caught.value.__notes__)
+    assert (detector.predict(blobs[1]) == -1).mean() > 0.3
+    assert np.isfinite(detector.threshold_)
 
 
-def test_an_interruption_later_leaves_a_usable_detector(monkeypatch, blobs):
-    fit = DenoisingAutoEncoder.fit
-
-    def interrupted(self, X):
-        fit(self, X)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("skae.estimators.denoising.DenoisingAutoEncoder.fit", interrupted)
-    detector = AutoEncoderOutlierDetector(novelty=True)
-    with pytest.raises(KeyboardInterrupt):
-        detector.fit(blobs[0])
-    assert (detector.predict(blobs[1]) == -1).mean() > 0.5
-
-
-def test_one_row_is_too_few():
+@modes
+def test_one_row_is_too_few(novelty):
+    detector = default(novelty)
     with pytest.raises(ValueError, match=r"1 sample.* minimum of 2"):
-        AutoEncoderOutlierDetector().fit([[1.0, 2.0]])
+        detector.fit([[1.0, 2.0]])
+    assert not hasattr(detector, "n_features_in_")
 
 
 @pytest.mark.parametrize(
@@ -191,15 +363,6 @@ def test_adbench(novelty, protocol, auroc, shared_data):
         normal = np.random.default_rng(0).permutation(np.flatnonzero(y == 0))
         train = np.arange(len(X)) if protocol == "unsup" else normal[: len(normal) // 2]
         test = train if protocol == "unsup" else np.setdiff1d(np.arange(len(X)), train)
-        detector = AutoEncoderOutlierDetector(novelty=novelty, random_state=0).fit(X[train])
+        detector = default(novelty).fit(X[train])
         figures.append(roc_auc_score(y[test], -detector.score_samples(X[test])))
-    assert np.mean(figures) >= auroc
-
-
-@pytest.mark.parametrize("novelty", [True, False])
-def test_a_rounded_training_row_is_scored_like_the_row(novelty, blobs):
-    X = np.r_[blobs[0], 20 + blobs[1]]
-    detector = AutoEncoderOutlierDetector(novelty=novelty, random_state=0).fit(X)
-    scores = detector.score_samples(X)
-    for rounded in (X.astype(np.float32), X * (1 + 1e-9)):
-        np.testing.assert_allclose(detector.score_samples(rounded), scores, rtol=1e-3, atol=1e-3)
+    assert np.mean(figures) >= auroc, figures

@@ -18,7 +18,7 @@ from skae import (
 )
 from skae.estimators.batched_training import Fit, train_batched
 from skae.interfaces import Network, RowSummary
-from skae.networks import DenseNetwork
+from skae.networks import DenseNetwork, MemoryNetwork
 from skae.networks.activations import OF_EACH_UNIT
 from skae.objectives import LOSSES, ReconstructionObjective
 from skae.random import RandomStreams
@@ -62,6 +62,38 @@ def test_gradients_are_those_of_autograd(loss, activation, code, hidden, n_membe
     torch.testing.assert_close(by_hand.compute(x, target), losses.detach(), rtol=1e-10, atol=1e-12)
     for parameter, gradient in zip(network.parameters(), expected, strict=True):
         torch.testing.assert_close(parameter.grad, gradient, rtol=1e-10, atol=1e-12)
+
+
+@given(
+    loss=st.sampled_from(sorted(set(LOSSES) - {"binary_cross_entropy"})),
+    n_components=st.integers(1, 9),
+    n_members=st.integers(1, 3),
+    temperature=st.sampled_from([0.1, 1.0, 10.0]),
+    unit_of_each=st.booleans(),
+    dtype=st.sampled_from([torch.float32, torch.float64]),
+)
+@settings(max_examples=60)
+def test_gradients_of_a_softmax_code_are_those_of_autograd(
+    loss, n_components, n_members, temperature, unit_of_each, dtype
+):
+    torch.manual_seed(0)
+    rows = RowSummary(torch.tensor([0.1, 0.5, -0.2, 0.3]), 0.5, X=torch.rand(9, 4).numpy())
+    network = MemoryNetwork(temperature).build(rows, n_components, RandomStreams(range(n_members)), False).to(dtype)
+    x, target = torch.rand(2, n_members, 7, 4, dtype=dtype)
+    losses = LOSSES[loss].elementwise(network(x), target).mean((1, 2))
+    unit = torch.rand(n_members, dtype=torch.float64) + 0.1 if unit_of_each else 0.3
+    expected = torch.autograd.grad((losses / unit).sum(), list(network.parameters()))
+    by_hand = network.fused_gradients(LOSSES[loss], unit)
+    found = by_hand.compute(x, target)
+    # keys are large at a low temperature: float32 rounds what the softmax is taken of by some 1e-5
+    for actual, wanted in [
+        (found, losses.detach()),
+        *zip([p.grad for p in network.parameters()], expected, strict=True),
+    ]:
+        close = 1e-10 if dtype == torch.float64 else 1e-3
+        torch.testing.assert_close(
+            actual, wanted, rtol=close, atol=1e-2 * close * float(wanted.abs().max()), check_dtype=False
+        )
 
 
 @pytest.mark.parametrize("layers", [{"dropout": 0.1}, {"normalization": "layer"}, {"tied_weights": True}], ids=str)

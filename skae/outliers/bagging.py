@@ -187,7 +187,8 @@ class BaggedAutoEncoders(CallbackSupportMixin, BaseEstimator):
         if any(len(member.rows) < len(Z) for member in fitted):
             numbers = np.unique(np.linspace(0, len(Z) - 1, MAX_MEASURED).astype(int))
             self.out_of_bag_errors_ = np.full(len(Z), np.nan)
-            self.out_of_bag_errors_[numbers] = self._bag_means(_errors, Z[numbers], numbers=numbers).max(0)
+            # a row may have been left out by one bag only
+            self.out_of_bag_errors_[numbers] = np.fmax.reduce(self._bag_means(_errors, Z[numbers], numbers=numbers))
 
     def _fitted_members(self) -> list[Member]:
         return [member for member in self._members if member.autoencoder.__sklearn_is_fitted__()]
