@@ -58,23 +58,7 @@ class MemoryNetwork(BaseEstimator):
     _parameter_constraints: ClassVar[dict] = {"temperature": [Interval(Real, 0, None, closed="neither")]}
 
     def build(self, rows: RowSummary, n_components: int, random: RandomStreams, logits: bool) -> DenseAutoEncoder:
-        """Return the initialised network, on the CPU.
-
-        Parameters
-        ----------
-        rows : RowSummary
-            The training rows, with their mean and scale.
-        n_components : int
-            Number of prototypes.
-        random : RandomStreams
-            Draws the prototypes, a stream for each member.
-        logits : bool
-            Whether the loss takes the output as logits.
-
-        Returns
-        -------
-        network : Network
-            With a member for each stream of ``random``.
+        """Return the initialised network, on the CPU; parameters as for `DenseNetwork.build`.
 
         Raises
         ------

@@ -20,6 +20,9 @@ CHUNK_ROWS = 8192  # of which each member's results are held at a time
 N_MEASURED = 2048  # rows of which a member's usual error is the median
 
 
+Function = Callable[[Any, np.ndarray], np.ndarray]
+
+
 class Member(NamedTuple):
     """An autoencoder of a bag."""
 
@@ -98,7 +101,7 @@ class BaggedAutoEncoders(CallbackSupportMixin, BaseEstimator):
             raise
         finally:
             if self.autoencoders_:
-                self._measure_out_of_bag(fits[0].X)
+                self._measure_members(fits[0].X)
         context.call_on_fit_task_end(estimator=self, X=X)
         return self
 
@@ -131,77 +134,64 @@ class BaggedAutoEncoders(CallbackSupportMixin, BaseEstimator):
         return self._score_checked(X)
 
     def _score_checked(self, X):
-        return -np.concatenate([self._bag_errors(Z).max(0) for Z in self._chunks(X)])
+        return -np.concatenate([self._bag_means(_errors, Z).max(0) for Z in self._chunks(X)])
 
     def feature_errors(self, X):
         """Return each feature's part of the error of each row, (n, n_features)."""
-        return np.concatenate([self._of_worst_bag(lambda a, Z: a.feature_errors(Z), Z, True) for Z in self._chunks(X)])
+        return np.concatenate([self._of_worst_bag(_feature_errors, Z) for Z in self._chunks(X)])
 
     def reconstruct(self, X):
         """Return the mean reconstruction of each row, of several bags by that of the largest error, (n, n_features)."""
-        parts = [self._of_worst_bag(lambda a, Z: a.reconstruct(Z), Z, False) for Z in self._chunks(X)]
-        X_hat = np.concatenate(parts)
-        return X_hat if self._scaler is None else self._scaler.inverse_transform(X_hat).astype(X.dtype)
-
-    def _bag_errors(self, Z: np.ndarray) -> np.ndarray:
-        """Return the error of each row in each bag, (n_bags, n)."""
-        return self._mean_of_bags(_errors, Z, relative=True)
-
-    def _of_worst_bag(self, function: Callable[[Any, np.ndarray], np.ndarray], Z: np.ndarray, relative: bool):
-        """Return the mean of a function over the members of each row's bag of the largest error, (n, ...)."""
-        means = self._mean_of_bags(function, Z, relative)
-        return means[0] if len(means) == 1 else means[self._bag_errors(Z).argmax(0), np.arange(len(Z))]
-
-    def _mean_of_bags(self, function: Callable[[Any, np.ndarray], np.ndarray], Z: np.ndarray, relative: bool):
-        """Return the mean of a function over the members of each bag, (n_bags, n, ...)."""
-        fitted = self._fitted_members()
-        typical = self._typical if relative else np.ones(len(fitted))
-        bags = sorted({member.bag for member in fitted})
-        return np.stack(
-            [
-                sum(function(m.autoencoder, Z) / t for m, t in zip(fitted, typical, strict=True) if m.bag == bag)
-                / sum(m.bag == bag for m in fitted)
-                for bag in bags
-            ]
-        )
-
-    # ---- rows that a member was not trained on -------------------------------------------------------------
+        parts = [self._of_worst_bag(_reconstructions, Z, relative=False) for Z in self._chunks(X)]
+        return self._unscale(np.concatenate(parts)).astype(X.dtype)
 
     def reconstruct_out_of_bag(self, X: np.ndarray) -> np.ndarray:
         """Return `reconstruct` of the training rows by the members that were not trained on them, NaN where none."""
-        Z = self.scale(X)
-        means = self._mean_out_of_bag(lambda autoencoder, Z: autoencoder.reconstruct(Z), Z, relative=False)
-        errors = self._mean_out_of_bag(_errors, Z, relative=True)
-        X_hat = means[np.nan_to_num(errors, nan=-1.0).argmax(0), np.arange(len(X))]
-        return X_hat if self._scaler is None else self._scaler.inverse_transform(X_hat)
+        return self._unscale(self._of_worst_bag(_reconstructions, self.scale(X), relative=False, out_of_bag=True))
 
-    def _measure_out_of_bag(self, Z: np.ndarray) -> None:
+    def _of_worst_bag(self, function: Function, Z: np.ndarray, **options) -> np.ndarray:
+        """Return `_bag_means` in the bag where each row's error is largest, (n, ...)."""
+        means = self._bag_means(function, Z, **options)
+        if len(means) == 1:
+            return means[0]
+        errors = self._bag_means(_errors, Z, **{**options, "relative": True})
+        return means[np.nan_to_num(errors, nan=-1.0).argmax(0), np.arange(len(Z))]
+
+    def _bag_means(
+        self, function: Function, Z: np.ndarray, relative: bool = True, out_of_bag: bool = False
+    ) -> np.ndarray:
+        """Return the mean of a function of members and scaled rows over the members of each bag, (n_bags, n, ...).
+
+        ``relative`` divides a member's values by its typical error; ``out_of_bag`` takes Z for the training rows, and
+        leaves out members that were trained on a row: NaN where none is left.
+        """
+        sums: dict[int, Any] = {}
+        counts: dict[int, Any] = {}
+        for (autoencoder, bag, rows), typical in zip(self._fitted_members(), self._typical, strict=True):
+            counted = np.ones(len(Z), dtype=bool)
+            counted[rows if out_of_bag else []] = False
+            values = np.where(counted, function(autoencoder, Z).T, 0.0).T / (typical if relative else 1.0)
+            sums[bag], counts[bag] = sums.get(bag, 0.0) + values, counts.get(bag, 0) + counted
+        with np.errstate(invalid="ignore"):
+            return np.stack([(sums[bag].T / counts[bag]).T for bag in sums])
+
+    def _measure_members(self, Z: np.ndarray) -> None:
+        """Set the typical error of each member, 1 without ``scale_free``, and the out-of-bag errors."""
         fitted = self._fitted_members()
         self._typical = np.ones(len(fitted))
         for k, (autoencoder, _, rows) in enumerate(fitted if self.scale_free else []):
-            left_out = np.delete(np.arange(len(Z)), rows) if len(rows) < len(Z) else rows
+            left_out = np.delete(np.arange(len(Z)), rows)
             errors = _errors(autoencoder, Z[left_out[:: 1 + len(left_out) // N_MEASURED]])
             self._typical[k] = np.median(errors) or errors.mean() or 1.0
         self.out_of_bag_errors_ = None
         if any(len(member.rows) < len(Z) for member in fitted):
-            self.out_of_bag_errors_ = self._mean_out_of_bag(_errors, Z, relative=True).max(0)
-
-    def _mean_out_of_bag(self, function: Callable[[Any, np.ndarray], np.ndarray], Z: np.ndarray, relative: bool):
-        """Return the mean of a function over each bag's members that were not trained on a row, (n_bags, n, ...)."""
-        fitted = self._fitted_members()
-        total: Any = [0.0] * len(self.bags)
-        count = np.zeros((len(self.bags), len(Z)))
-        for (autoencoder, bag, rows), typical in zip(fitted, self._typical, strict=True):
-            left_out = np.ones(len(Z))
-            left_out[rows] = 0
-            values = function(autoencoder, Z)
-            total[bag] = total[bag] + (values.T * (left_out / (typical if relative else 1.0))).T
-            count[bag] += left_out
-        with np.errstate(invalid="ignore"):
-            return np.stack([(t.T / n).T for t, n in zip(total, count, strict=True) if not np.isscalar(t)])
+            self.out_of_bag_errors_ = self._bag_means(_errors, Z, out_of_bag=True).max(0)
 
     def _fitted_members(self) -> list[Member]:
         return [member for member in self._members if member.autoencoder.__sklearn_is_fitted__()]
+
+    def _unscale(self, Z: np.ndarray) -> np.ndarray:
+        return Z if self._scaler is None else self._scaler.inverse_transform(Z)
 
     def _chunks(self, X: np.ndarray) -> Iterator[np.ndarray]:
         for start in range(0, len(X), CHUNK_ROWS):
@@ -213,3 +203,11 @@ class BaggedAutoEncoders(CallbackSupportMixin, BaseEstimator):
 
 def _errors(autoencoder: Any, Z: np.ndarray) -> np.ndarray:
     return -autoencoder._score_checked(Z)
+
+
+def _feature_errors(autoencoder: Any, Z: np.ndarray) -> np.ndarray:
+    return autoencoder.feature_errors(Z)
+
+
+def _reconstructions(autoencoder: Any, Z: np.ndarray) -> np.ndarray:
+    return autoencoder.reconstruct(Z)

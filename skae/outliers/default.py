@@ -39,9 +39,9 @@ def _learn_few_rows(n_rows: int, n_features: int) -> DenoisingAutoEncoder:
     """Return an autoencoder with a prototype for each row, as far as there are 64."""
     return DenoisingAutoEncoder(
         min(n_rows, 64),
-        network=MemoryNetwork(),
+        network=MemoryNetwork(temperature=0.5),
         loss="absolute_error",
-        noise_level=(0.05, 1.5),
+        noise_level=(0.05, 0.5),
         batch_size=64,
         learning_rate_init=1e-2,
         max_iter=100,
@@ -55,7 +55,7 @@ def _learn_normal_rows(n_rows: int, n_features: int) -> DenoisingAutoEncoder:
         hidden_layer_sizes=(128,),
         activation="silu",
         network=None if is_wide else MemoryNetwork(),
-        noise_level=1.0 if is_wide else (0.05, 1.5),
+        noise_level=1.0 if is_wide else (0.05, 0.5),
         batch_size=BATCH_SIZE,
         learning_rate_init=4e-3 if is_wide else 1e-2,
         max_iter=math.ceil(N_STEPS / math.ceil(n_rows / BATCH_SIZE)),

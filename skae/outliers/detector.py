@@ -7,6 +7,7 @@ from dataclasses import KW_ONLY, dataclass
 from numbers import Integral, Real
 from typing import Any, ClassVar, NamedTuple
 
+import joblib
 import numpy as np
 from sklearn.base import clone
 from sklearn.callback import CallbackSupportMixin
@@ -21,10 +22,10 @@ from skae.estimators.transaction import transaction
 from skae.outliers.bagging import BaggedAutoEncoders
 from skae.outliers.default import default_bags
 from skae.outliers.errors import MEASURES, ErrorMeasure, make_measure
-from skae.outliers.fitted import FittedDetector, without_nan
+from skae.outliers.fitted import FittedDetector
 from skae.outliers.rows import hold_out, normal_rows
 from skae.outliers.threshold import threshold_rule
-from skae.outliers.training import fit_within, train
+from skae.outliers.training import cached_errors, fit_within, train
 
 logger = logging.getLogger(__name__)
 
@@ -50,16 +51,16 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
     Parameters
     ----------
     autoencoder : autoencoder or None, default=None
-        Any autoencoder of this package, unfitted; it is cloned and trained on all rows. None is an ensemble that needs
-        no tuning and no scaling of the columns. Without ``novelty`` it consists of autoencoders that store few rows
-        each and so hardly learn outliers; with it there is also a denoising network. The user guide says more.
+        Any autoencoder of this package, unfitted; clones of it are trained. None is for tables, whose columns may have
+        any unit: denoising autoencoders, each trained on some of the rows and most of them with a
+        `skae.networks.MemoryNetwork`. A row's error is the mean of theirs, each divided by its usual error on rows that
+        it was not trained on. The user guide says more.
     novelty : bool, default=False
         False: the training rows may hold outliers, and y is ignored. True: they are normal, except those that y,
         where given, labels -1, which are left out of training.
     error : {"auto", "squared_error", "absolute_error", "whitened"}, default="auto"
         What is measured. "auto" is the autoencoder's own error, minus its ``score_samples``: its ``loss``, of a
-        variational autoencoder the negative evidence lower bound; where ``autoencoder`` is None, the ensemble's
-        error, in standard deviations above typical training rows. The others are means over the features of the
+        variational autoencoder the negative evidence lower bound. The others are means over the features of the
         residuals between a row and its reconstruction: "whitened" is their squared Mahalanobis norm by the residuals
         of the training rows, so that features count that are always reconstructed well. Where there are hardly more
         rows than features, hold some out for the threshold.
@@ -67,23 +68,27 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
         Error above which a row is an outlier: a number, or a rule over the errors of the training rows:
         "mean+1*std", "median+3*mad", "mean", "median", "2*median". ``mad`` is the median absolute deviation. Where it
         is 0, as with binary columns, 0.8453 times the mean absolute deviation replaces it. "auto" follows
-        ``contamination``.
+        ``contamination``. The error of a training row is the mean of those clones' that were not trained on it [3]_,
+        where there are any.
     contamination : float in (0, 0.5] or "auto", default="auto"
         Share of the training rows to call outliers; sets the threshold to that quantile of their errors. "auto"
-        is the rule "mean+3*std" with ``novelty``, else "median+5*mad", which outliers in the training rows hardly
-        move.
+        is the rule "mean+2.25*std" with ``novelty``, else "mean+1*std", but at most a tenth of the training rows. In
+        both, gross errors count as less, so that they do not hide others.
     calibration_fraction : float in (0, 1) or None, default=None
         Share of the rows, drawn at random, that are held out of training: the threshold is set on their errors, and
-        `p_values` compares with them [2]_. None trains on all rows and sets the threshold on their errors. These are
-        smaller than the errors of new rows where rows are few and the network is large: hold some out then.
-    n_estimators : int, default=1
-        Number of clones of ``autoencoder``, whose errors are averaged.
-    max_samples : int or float in (0, 1], default=1.0
+        `p_values` compares with them [2]_. For a single network whose errors on its training rows are smaller than on
+        new ones, as where rows are few and the network is large.
+    n_estimators : int or "auto", default="auto"
+        Number of clones, whose errors are averaged. "auto" is 1; where ``autoencoder`` is None, 5 with ``novelty`` and
+        up to 100 without.
+    max_samples : int, float in (0, 1] or "auto", default="auto"
         Rows that each clone is trained on, drawn without replacement: a number or a share. Clones of few rows hardly
-        learn outliers.
+        learn outliers. "auto" is all rows for a single clone, else 0.8; where ``autoencoder`` is None, 0.8 with
+        ``novelty``, at most 25,600 rows, and without it 16 rows for half of the clones and 64 for the others.
     memory : str, joblib.Memory or None, default=None
-        Cache of trained autoencoders, as in `sklearn.pipeline.Pipeline`: with it, a search over ``threshold``,
-        ``contamination`` or ``error`` trains once for each fold. (To search the first two, give two grids,
+        Cache of trained autoencoders and of the errors of rows, as in `sklearn.pipeline.Pipeline`: with it, a search
+        over ``threshold``, ``contamination`` or ``error`` trains once for each fold, and scores it once for each
+        ``error``. (To search the first two, give two grids,
         ``[{"threshold": [...]}, {"contamination": [...]}]``: only one of them can be set.)
     random_state : int, RandomState instance or None, default=None
         Seed of the training and of the rows held out; None leaves the training to the autoencoder's own
@@ -92,8 +97,8 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
     Attributes
     ----------
     autoencoder_ : estimator
-        The fitted autoencoder; where ``autoencoder`` is None, the ensemble, which has `score_samples` and
-        `reconstruct`.
+        The fitted autoencoder. Of several clones a bag, which has `score_samples`, `reconstruct`, the list
+        ``autoencoders_`` of fitted clones and ``out_of_bag_errors_``, NaN for rows that all were trained on.
     threshold_ : float
         Error above which a row is an outlier.
     offset_ : float
@@ -109,6 +114,8 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
        DaWaK 2002.
     .. [2] S. Bates, E. Candes, L. Lei, Y. Romano and M. Sesia, "Testing for outliers with conformal p-values",
        Annals of Statistics 51, 2023.
+    .. [3] B. Kim, C. Xu and R. F. Barber, "Predictive inference is free with the jackknife+-after-bootstrap",
+       NeurIPS 2020.
 
     Examples
     --------
@@ -262,18 +269,22 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
         adopt_state(model, cached(key, training.X_train, model, self, subcontext))
 
     def _fitted_attributes(self, training: Training) -> dict:
-        measure = make_measure(self.error, training.model, training.X_train)
-        bagged = getattr(training.model, "out_of_bag_errors_", None) is not None
-        if training.X_held_out is not None:
-            errors = measure.errors(training.X_held_out)
+        model, X_train, X_held_out = training
+        key = None if self.memory is None else cache_key(model)
+        fit_id = None if key is None else joblib.hash((key, self.error, X_train))
+        measure = make_measure(self.error, model, X_train)
+        is_bag = getattr(model, "out_of_bag_errors_", None) is not None
+        if is_bag and X_held_out is None:
+            errors = measure.out_of_bag_errors(X_train)
         else:
-            errors = (measure.out_of_bag_errors if bagged else measure.errors)(training.X_train)
-        errors = np.sort(without_nan(errors))
+            errors = cached_errors(self.memory, fit_id, X_train if X_held_out is None else X_held_out, measure)
+        errors = np.sort(errors)
         return {
-            "autoencoder_": training.model,
+            "autoencoder_": model,
+            "_fit_id": fit_id,
             "_measure": measure,
             "_errors": errors,
-            "_of_new_rows": bagged or training.X_held_out is not None,
+            "_of_new_rows": is_bag or X_held_out is not None,
             **self._threshold_attributes(errors, measure),
         }
 

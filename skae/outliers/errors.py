@@ -14,15 +14,7 @@ RIDGE = 0.1  # of the mean variance of the residuals, added to each
 
 
 class ErrorMeasure:
-    """The model's own error: its ``loss``, a variational one's negative evidence lower bound, the ensemble's error.
-
-    Parameters
-    ----------
-    model : autoencoder or ensemble
-        Fitted.
-    X : ndarray of shape (n, n_features)
-        Training rows.
-    """
+    """The own error of a fitted model with training rows X, (n, n_features), minus its ``score_samples``."""
 
     def __init__(self, model: Any, X: np.ndarray, power: int | None = None):
         self.model = model

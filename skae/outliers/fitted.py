@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, OutlierMixin
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
 
 from skae.estimators.fitted import check_rows
 from skae.outliers.errors import ErrorMeasure
+from skae.outliers.threshold import METRICS, best_threshold
+from skae.outliers.training import cached_errors
 
 
 class FittedDetector(OutlierMixin, BaseEstimator):
     """Scores, labels and explanations, from the errors of a fitted model."""
 
     # set by AutoEncoderOutlierDetector
+    memory: Any
+    _fit_id: str | None  # identifies the fit in ``memory``; None where that is not certain
     _measure: ErrorMeasure
     _errors: np.ndarray  # those that the threshold was set on, ascending
     _of_new_rows: bool  # whether these are of rows that the model, or the members of a bag, were not trained on
@@ -32,8 +38,7 @@ class FittedDetector(OutlierMixin, BaseEstimator):
         -------
         scores : ndarray of shape (n_samples,), float64
         """
-        rows = self._check_rows(X)
-        return -without_nan(self._measure.errors(rows))
+        return -self._row_errors(self._check_rows(X))
 
     def decision_function(self, X):
         """Return the threshold minus the error of each row: negative for outliers.
@@ -64,11 +69,45 @@ class FittedDetector(OutlierMixin, BaseEstimator):
         """
         return np.where(self.decision_function(X) < 0, -1, 1)
 
-    def p_values(self, X):
-        """Return the probability that a normal row has an error as large as each row's: split-conformal p-values.
+    def tune_threshold(self: Any, X, y, metric="f1"):
+        """Set the threshold of a fitted detector to the best one for a metric on labelled rows.
 
-        ``scipy.stats.false_discovery_control(p_values)`` adjusts them: rows where it gives 0.1 or less hold about 10 %
-        normal ones, if the held-out rows are normal ones, drawn like those of X.
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows that the detector was not fitted on.
+        y : array-like of shape (n_samples,)
+            1 for inliers, -1 for outliers.
+        metric : {"f1", "balanced_accuracy"} or callable, default="f1"
+            What to maximise: F1 of the outliers, the mean share of inliers and outliers that are found, or a function
+            ``metric(y, labels)``.
+
+        Returns
+        -------
+        self : object
+            The detector, with the parameter ``threshold`` set to a number.
+
+        Raises
+        ------
+        ValueError
+            If y does not hold 1 and -1 and nothing else, or ``metric`` is unknown; nothing has changed then.
+        """
+        if not callable(metric) and metric not in METRICS:
+            raise ValueError(f"metric={metric!r} must be a function or one of {sorted(METRICS)}.")
+        errors = -self.score_samples(X)
+        y = column_or_1d(y)
+        check_consistent_length(errors, y)
+        if set(np.unique(y)) != {-1, 1}:
+            raise ValueError(f"y holds {np.unique(y)[:5]}; it must hold 1 for inliers and -1 for outliers, both.")
+        return self.set_threshold(best_threshold(errors, y, METRICS.get(metric, metric)))
+
+    def p_values(self, X):
+        """Return the probability that a normal row has an error as large as each row's: conformal p-values.
+
+        They compare with rows that the model was not trained on: those held out, or the training rows of a bag, each by
+        the members that did not see it [1]_ [2]_. ``scipy.stats.false_discovery_control(p_values)`` adjusts them: rows
+        where it gives 0.1 or less hold about 10 % normal ones, if the rows compared with are normal ones, drawn like
+        those of X.
 
         Parameters
         ----------
@@ -78,20 +117,27 @@ class FittedDetector(OutlierMixin, BaseEstimator):
         Returns
         -------
         p_values : ndarray of shape (n_samples,)
-            Between 1 / (m + 1) and 1, where m rows were held out.
+            Between 1 / (m + 1) and 1, where m rows are compared with.
 
         Raises
         ------
         ValueError
-            If no rows were held out: errors of training rows are too small to compare with.
+            If there are no such rows: errors of training rows are too small to compare with.
+
+        References
+        ----------
+        .. [1] S. Bates, E. Candes, L. Lei, Y. Romano and M. Sesia, "Testing for outliers with conformal p-values",
+           Annals of Statistics 51, 2023.
+        .. [2] B. Kim, C. Xu and R. F. Barber, "Predictive inference is free with the jackknife+-after-bootstrap",
+           NeurIPS 2020.
         """
         rows = self._check_rows(X)
         if not self._of_new_rows:
             raise ValueError(
-                "p_values compares with rows held out of training, and there are none: set calibration_fraction=0.2, "
-                "for example, and fit again."
+                "p_values compares with rows that the autoencoder was not trained on, and there are none: set "
+                "n_estimators=10, or calibration_fraction=0.2 to hold some out, and fit again."
             )
-        n_larger = len(self._errors) - np.searchsorted(self._errors, without_nan(self._measure.errors(rows)))
+        n_larger = len(self._errors) - np.searchsorted(self._errors, self._row_errors(rows))
         return (1 + n_larger) / (1 + len(self._errors))
 
     def explain(self, X):
@@ -105,10 +151,9 @@ class FittedDetector(OutlierMixin, BaseEstimator):
         Returns
         -------
         contributions : DataFrame of shape (n_samples, n_features)
-            A row's sum is its error, minus its `score_samples`. Reshape a row of pixels or times to see the map or
-            curve of the error. The ensemble's error is divided among the features in proportion to the squared
-            differences from the nearest training rows and from the denoised row. The parts of a "whitened" error may be
-            negative.
+            A row's sum is its error, minus its `score_samples`: the terms of the residuals between the row and its
+            reconstruction that the error is made of, for a bag the mean of its members'. Reshape a row of pixels or
+            times to see the map or curve of the error. The parts of a "whitened" error may be negative.
 
         Raises
         ------
@@ -135,8 +180,8 @@ class FittedDetector(OutlierMixin, BaseEstimator):
         Returns
         -------
         X_hat : ndarray of shape (n_samples, n_features)
-            Reconstructions. The ensemble's are its network's or, without ``novelty``, the mean of the
-            nearest training rows.
+            Reconstructions. A bag's are the means of its members'; where autoencoder is None and novelty False, of
+            the members that the row's error comes from.
         """
         rows = self._check_rows(X)
         return self._measure.model.reconstruct(rows)
@@ -145,7 +190,5 @@ class FittedDetector(OutlierMixin, BaseEstimator):
         check_is_fitted(self)
         return check_rows(self, X)
 
-
-def without_nan(errors: np.ndarray) -> np.ndarray:
-    """Return errors with infinity in place of NaN: such rows are outliers."""
-    return np.where(np.isnan(errors), np.inf, errors)
+    def _row_errors(self, rows: np.ndarray) -> np.ndarray:
+        return cached_errors(self.memory, self._fit_id, rows, self._measure)

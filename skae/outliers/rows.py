@@ -12,13 +12,7 @@ HOLD_OUT = 1  # key of its random numbers, in addition to the autoencoder's
 
 
 def normal_rows(X: np.ndarray, y) -> np.ndarray:
-    """Return the rows that are not labelled -1.
-
-    Raises
-    ------
-    ValueError
-        If no row is left.
-    """
+    """Return the rows that are not labelled -1."""
     y = check_y(y)
     check_consistent_length(X, y)
     outlier = y == -1
@@ -33,13 +27,7 @@ def normal_rows(X: np.ndarray, y) -> np.ndarray:
 
 
 def hold_out(X: np.ndarray, calibration_fraction: float | None, random_state) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return the rows to train on and, drawn at random, those held out, if any.
-
-    Raises
-    ------
-    ValueError
-        If one of them is empty.
-    """
+    """Return the rows to train on and, drawn at random, those held out, if any."""
     if calibration_fraction is None:
         return X, None
     n_held_out = round(calibration_fraction * len(X))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from scipy.stats import median_abs_deviation
+from sklearn.metrics import balanced_accuracy_score, f1_score
 
 # with novelty, and without it, where at most the share FLAGGED of the training rows is called outliers; chosen on 22
 # sets of ADBench
@@ -88,7 +90,7 @@ def parse_rule(rule: str) -> Callable[..., float]:
     return shifted
 
 
-def _auto_rule(novelty: bool) -> Callable[[np.ndarray, Resolution], float]:
+def _auto_rule(novelty: bool) -> Callable[..., float]:
     parsed = parse_rule(AUTO_RULES[novelty])
 
     def rule(errors: np.ndarray, resolution: Resolution) -> float:
@@ -131,3 +133,18 @@ def threshold_rule(
         return value + near if (np.abs(errors - value) <= near).any() else value
 
     return above_equals
+
+
+METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
+    "f1": partial(f1_score, pos_label=-1, zero_division=0.0),
+    "balanced_accuracy": balanced_accuracy_score,
+}
+MAX_TRIED = 500  # thresholds
+
+
+def best_threshold(errors: np.ndarray, y: np.ndarray, metric: Callable[[np.ndarray, np.ndarray], float]) -> float:
+    """Return the threshold between two of the errors for which the metric of y and the labels is largest."""
+    distinct = np.unique(np.minimum(errors, LARGEST))
+    tried = np.r_[distinct[:-1] + np.diff(distinct) / 2, distinct[-1]]  # the last calls no row an outlier
+    tried = tried[np.unique(np.linspace(0, len(tried) - 1, MAX_TRIED).astype(int))]
+    return float(tried[np.argmax([metric(y, np.where(errors > threshold, -1, 1)) for threshold in tried])])
