@@ -29,7 +29,7 @@ MEMBERS = (1, 2, 4, 8, 16, 32)  # on 5,000 rows of 30 features
 PANELS = {
     "rows": ("30 features", "seconds"),
     "features": ("5,000 rows", "seconds"),
-    "members": ("ensemble, 2,000 rows a member", "seconds per member"),
+    "members": ("a bag, 2,000 rows a member", "seconds per member"),
 }
 
 
@@ -38,7 +38,7 @@ def plain(X):
     return AutoEncoderTransformer(max_iter=EPOCHS, random_state=0, device="cpu"), 1
 
 
-def ensemble(X, n_members):
+def bag(X, n_members):
     """Return a detector of some members and their number."""
     member = AutoEncoderTransformer(8, hidden_layer_sizes=(64, 32), batch_size=32, max_iter=EPOCHS, device="cpu")
     return AutoEncoderOutlierDetector(member, n_estimators=n_members, max_samples=2000, random_state=0), n_members
@@ -56,7 +56,7 @@ def seconds(X, model, divisor):
 def measure(panel, size):
     """Return the pair of seconds of one point of a panel."""
     X = data(size, 30) if panel == "rows" else data(5000, size if panel == "features" else 30)
-    return seconds(X, *(ensemble(X, size) if panel == "members" else plain(X)))
+    return seconds(X, *(bag(X, size) if panel == "members" else plain(X)))
 
 
 def medians(panel, sizes, repeats):
