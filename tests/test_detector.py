@@ -129,11 +129,32 @@ def test_errors_that_are_negative_cannot_be_multiplied(digits):
     assert np.array_equal(detector.score_samples(digits), scores)
 
 
-@pytest.mark.parametrize(("novelty", "rule"), [(True, "mean+3*std"), (False, "median+5*mad")])
-def test_auto_is_the_documented_rule(novelty, rule, mixed):
-    X, _ = mixed
-    auto = AutoEncoderOutlierDetector(small(), novelty=novelty).fit(X)
-    assert auto.threshold_ == AutoEncoderOutlierDetector(small(), novelty=novelty, threshold=rule).fit(X).threshold_
+@pytest.mark.parametrize("autoencoder", [small(), None], ids=repr)
+@pytest.mark.parametrize("bagging", [{}, {"n_estimators": 6, "max_samples": 0.5}], ids=["auto", "bag"])
+@pytest.mark.parametrize(("novelty", "rule"), [(True, "mean+2.25*std"), (False, "mean+1*std")])
+def test_auto_is_the_documented_rule(novelty, rule, bagging, autoencoder, mixed):
+    X, y = mixed
+    auto = AutoEncoderOutlierDetector(autoencoder, novelty=novelty, random_state=0, **bagging).fit(X, y)
+    errors = auto._errors
+    assert len(errors) <= (200 if novelty else 220)
+    value = errors.mean() + (2.25 if novelty else 1) * errors.std()
+    if not novelty:  # a tenth of the training rows, at most, exceeds it, to a whole row
+        value = max(value, np.quantile(errors, 0.9))
+        assert (errors > auto.threshold_).sum() < 0.1 * len(errors) + 1
+    assert auto.threshold_ == pytest.approx(value, rel=1e-3)
+    if novelty:
+        assert auto.threshold_ == clone(auto).set_params(threshold=rule).fit(X, y).threshold_
+
+
+@pytest.mark.parametrize("autoencoder", [small(), None], ids=repr)
+def test_one_gross_training_row_does_not_hide_outliers(autoencoder, mixed):
+    X, y = mixed
+    gross = np.r_[X[y == 1], 1e4 * np.ones((1, 6))]
+    detector = AutoEncoderOutlierDetector(
+        autoencoder, error="absolute_error", n_estimators=10, max_samples=20, random_state=0
+    ).fit(gross)
+    limited = detector.threshold_
+    assert limited < 0.5 * detector.set_threshold("mean+1*std").threshold_
 
 
 # ---- one training serves a search --------------------------------------------------------------------------
@@ -266,6 +287,33 @@ def test_p_values_are_ranks_among_held_out_rows(mixed):
 def test_p_values_need_held_out_rows(mixed):
     with pytest.raises(ValueError, match=r"set calibration_fraction=0\.2"):
         AutoEncoderOutlierDetector(small()).fit(mixed[0]).p_values(mixed[0])
+
+
+@pytest.mark.parametrize("bagging", [{"n_estimators": 10, "max_samples": 0.5}, {"n_estimators": 5}], ids=str)
+def test_p_values_from_out_of_bag_errors_are_valid(bagging):
+    """Of normal rows at most a share alpha, but for chance, has a p-value of alpha or less."""
+    rng, shares = np.random.default_rng(0), []
+    loading, levels = rng.normal(size=(2, 6)), np.array([0.02, 0.05, 0.1, 0.2, 0.5])
+    linear = AutoEncoderTransformer(2, hidden_layer_sizes=(), max_iter=2, batch_size=64)
+    for seed in range(40):
+        X = rng.normal(size=(700, 2)) @ loading + 0.3 * rng.normal(size=(700, 6))
+        detector = AutoEncoderOutlierDetector(linear, novelty=True, random_state=seed, **bagging).fit(X[:200])
+        shares.append((detector.p_values(X[200:])[:, None] <= levels).mean(0))
+    shares = np.mean(shares, axis=0)
+    # a share varies by 0.02 at most from fit to fit: by 0.003 in the mean of 40
+    assert (shares <= 1.1 * levels + 0.006).all()
+    assert (shares[1:] >= 0.75 * levels[1:]).all()
+
+
+def test_p_values_of_a_bag_are_ranks_among_out_of_bag_errors(mixed):
+    X, y = mixed
+    detector = AutoEncoderOutlierDetector(small(), novelty=True, n_estimators=3, max_samples=0.5, random_state=0)
+    errors = -detector.fit(X, y).score_samples(X)
+    out_of_bag = detector.autoencoder_.out_of_bag_errors_
+    known = out_of_bag[~np.isnan(out_of_bag)]
+    assert 100 < len(known) < 200
+    expected = [(1 + (known >= error).sum()) / (1 + len(known)) for error in errors]
+    np.testing.assert_allclose(detector.p_values(X), expected)
 
 
 def test_the_false_discovery_rate_is_as_stated():

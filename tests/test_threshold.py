@@ -124,3 +124,53 @@ def test_a_threshold_between_errors_is_left_where_it_is():
 def test_outliers_cannot_drag_the_median_along():
     errors = np.r_[ERRORS, 1e6]
     assert parse_rule("median+5*mad")(errors) < 1.1 * parse_rule("median+5*mad")(ERRORS)
+
+
+# ---- "auto" --------------------------------------------------------------------------------------------------
+
+
+def auto(errors, novelty):
+    return threshold_rule("auto", "auto", novelty)(np.asarray(errors), lambda error: 0.0)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 400), st.sampled_from([0.3, 1.0, 3.0]))
+def test_auto_is_the_stated_rule_of_errors_without_gross_ones(seed, n, sigma):
+    errors = np.random.default_rng(seed).lognormal(sigma=sigma, size=n)
+    median, high = np.quantile(errors, [0.5, 0.9])
+    for novelty, k, n_spreads in ((True, 2.25, 1000), (False, 1.0, 20)):
+        clipped = np.minimum(errors, median + n_spreads * (high - median)) if high > median else errors
+        expected = clipped.mean() + k * clipped.std()
+        expected = expected if novelty else max(expected, high)
+        # above the value where an error equals it
+        assert auto(errors, novelty) == pytest.approx(expected, rel=1e-12)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 400), st.floats(0, 0.5))
+def test_without_novelty_at_most_a_tenth_is_flagged(seed, n, share):
+    rng = np.random.default_rng(seed)
+    errors = np.where(rng.uniform(size=n) < share, 1.1, 1.0) * rng.uniform(0.99, 1, size=n)
+    assert (errors > auto(errors, False)).sum() < 0.1 * n + 1  # quantiles lie between rows
+
+
+def test_the_tenth_binds_where_a_rule_alone_would_flag_more():
+    errors = np.repeat([1.0, 2.0, 2.1], [85, 9, 6])  # mean+1*std is 1.5
+    assert parse_rule("mean+1*std")(errors) < 1.6
+    assert auto(errors, False) >= 2.0
+
+
+@pytest.mark.parametrize(("novelty", "n_spreads", "k"), [(True, 1000, 2.25), (False, 20, 1.0)])
+def test_a_gross_error_does_not_hide_others(novelty, n_spreads, k):
+    gross = [auto(np.r_[ERRORS, size], novelty) for size in (1e5, 1e12, 1e300, np.inf)]
+    assert len(set(gross)) == 1  # however gross
+    median, high = np.quantile(np.r_[ERRORS, np.inf], [0.5, 0.9])
+    counts_as = np.r_[ERRORS, median + n_spreads * (high - median)]
+    assert gross[0] == pytest.approx(counts_as.mean() + k * counts_as.std())
+    # without the limit the threshold would be above what it is limited to
+    assert parse_rule(f"mean+{k}*std")(np.r_[ERRORS, 1e12]) > 1e5 * gross[0]
+    if not novelty:
+        assert gross[0] < ERRORS.max()
+
+
+def test_named_rules_are_not_limited():
+    errors = np.r_[ERRORS, 1e6]
+    assert threshold_rule("mean+1*std", "auto", False)(errors, lambda e: 0.0) == errors.mean() + errors.std()
