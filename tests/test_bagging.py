@@ -118,7 +118,8 @@ def test_an_error_is_the_mean_of_a_bag_or_the_largest_of_several(bag, rows):
     relative = errors_by_hand(bag, new) / usual_errors(bag, rows)[:, None]
     number = np.array([member.bag for member in bag._members])
     of_bags = np.stack([relative[number == k].mean(0) for k in range(len(bag.bags))])
-    np.testing.assert_allclose(-bag.score_samples(new), of_bags.max(0), rtol=1e-9)
+    # float32 products round usual errors otherwise in other company
+    np.testing.assert_allclose(-bag.score_samples(new), of_bags.max(0), rtol=1e-4)
     if len(of_bags) > 1:
         assert 0 < (of_bags[0] > of_bags[1]).mean() < 1  # either is the worse of some rows
 
@@ -136,7 +137,7 @@ def test_the_parts_and_the_reconstruction_are_the_worst_bags(bag, rows):
     restored = errors_by_hand(bag, new, lambda a, Z: a.reconstruct(Z)).astype(np.float64)
     of_bags = [np.stack([x[number == k].mean(0) for k in range(len(bag.bags))]) for x in (feature_errors, restored)]
     expected_parts, expected_rows = (x[worst, np.arange(200)] for x in of_bags)
-    np.testing.assert_allclose(parts, expected_parts, rtol=1e-9)
+    np.testing.assert_allclose(parts, expected_parts, rtol=1e-3, atol=1e-5)
     if bag.scale_free:
         expected_rows = ColumnScaler(rows).inverse_transform(expected_rows)
     # members' reconstructions of scaled rows are float32
@@ -179,7 +180,7 @@ def test_out_of_bag_errors_are_those_of_members_that_did_not_see_a_row(bag, rows
             for b in range(len(bag.bags))
         ]
         expected.append(max((np.mean(e) for e in of_bags if e), default=np.nan))
-    np.testing.assert_allclose(bag.out_of_bag_errors_, expected, rtol=1e-6)
+    np.testing.assert_allclose(bag.out_of_bag_errors_, expected, rtol=1e-4)
     if bag.scale_free:
         assert 0.5 < np.nanmedian(bag.out_of_bag_errors_) < 2  # over the usual one
 
@@ -190,7 +191,7 @@ def test_a_bag_of_all_rows_leaves_the_out_of_bag_errors_to_the_others(rows):
     seen_by_all = ~left_out.any(0)
     np.testing.assert_array_equal(np.isnan(bag.out_of_bag_errors_), seen_by_all)
     expected = (errors * left_out).sum(0)[~seen_by_all] / left_out.sum(0)[~seen_by_all]
-    np.testing.assert_allclose(bag.out_of_bag_errors_[~seen_by_all], expected, rtol=1e-6)
+    np.testing.assert_allclose(bag.out_of_bag_errors_[~seen_by_all], expected, rtol=1e-4)
 
 
 @pytest.mark.parametrize(("error", "power"), [("squared_error", 2), ("absolute_error", 1)])
