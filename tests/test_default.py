@@ -134,10 +134,7 @@ def test_without_novelty_outliers_are_not_learned(blobs):
     assert trusting < robust
 
 
-COPIES = pytest.mark.xfail(strict=True, reason="members have copies of the rows that they are said to leave out")
-
-
-@pytest.mark.parametrize("novelty", [pytest.param(True, marks=COPIES), False])
+@modes
 def test_copies_of_rows_do_not_make_new_ones_outliers(novelty):
     rng = np.random.default_rng(0)
     rows, new = rng.normal(size=(300, 4)), rng.normal(size=(300, 4))

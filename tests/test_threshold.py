@@ -136,7 +136,7 @@ def auto(errors, novelty):
 @given(st.integers(0, 2**32 - 1), st.integers(1, 400), st.sampled_from([0.3, 1.0, 3.0]))
 def test_auto_is_the_stated_rule_of_errors_without_gross_ones(seed, n, sigma):
     errors = np.random.default_rng(seed).lognormal(sigma=sigma, size=n)
-    median, high = np.quantile(errors, [0.5, 0.9])
+    median, high = np.median(errors), np.quantile(errors, 0.9, method="higher")
     for novelty, k, n_spreads in ((True, 2.25, 1000), (False, 1.0, 20)):
         clipped = np.minimum(errors, median + n_spreads * (high - median)) if high > median else errors
         expected = clipped.mean() + k * clipped.std()

@@ -17,6 +17,7 @@ from skae.outliers.training import fit_within
 from skae.random import derived_seeds, seed_from
 
 CHUNK_ROWS = 8192  # of which each member's results are held at a time
+ROUNDED = 1e-5  # of scaled rows: a residual that may be nothing but rounding
 N_MEASURED = 2048  # rows of which a member's usual error is the median
 MAX_MEASURED = 20_000  # training rows whose out-of-bag errors are measured
 
@@ -74,9 +75,13 @@ class BaggedAutoEncoders(CallbackSupportMixin, BaseEstimator):
             if is_number and max_samples > len(X):
                 warn_user(f"max_samples={max_samples} exceeds the {len(X)} rows: all are used.")
             n = min(max_samples, len(X)) if is_number else max(1, round(max_samples * len(X)))
+            # rows left out of a large sample must have no copies in it
+            copies = np.unique(X, axis=0, return_inverse=True)[1].ravel() if len(X) // 2 < n < len(X) else None
             for _ in range(n_estimators):
                 autoencoder: Any = clone(unfitted).set_params(random_state=seeds.pop(0) % 2**32)
-                self._members.append(Member(autoencoder, bag, rng.permutation(len(X))[:n]))
+                order = rng.permutation(len(X))
+                rows = order[:n] if copies is None else np.argsort(order[copies], kind="stable")[:n]
+                self._members.append(Member(autoencoder, bag, rows))
                 fits.append(Fit(autoencoder, Z, self._members[-1].rows))
             autoencoder._validate_params()
             autoencoder._check_training_data(Z, None, reset=True)
@@ -87,7 +92,9 @@ class BaggedAutoEncoders(CallbackSupportMixin, BaseEstimator):
         """Train the members; an interruption keeps those that have been trained."""
         context = self._init_callback_context(max_subtasks=self._n_members)
         context.call_on_fit_task_begin(estimator=self, X=X)
-        fits = self.__dict__.pop("_planned", None) or self.draw_fits(X)
+        planned_for, fits = vars(self).get("_planned", (None, []))
+        if planned_for is not X:
+            fits = self.draw_fits(X)
         try:
             unfitted = [fit for fit in fits if not fit.autoencoder.__sklearn_is_fitted__()]
             # callbacks need the epochs of each
@@ -108,8 +115,8 @@ class BaggedAutoEncoders(CallbackSupportMixin, BaseEstimator):
 
     def plan(self, X: np.ndarray) -> list[Fit]:
         """Return `draw_fits` of X, to be trained before `fit` is called."""
-        self._planned = self.draw_fits(X)
-        return self._planned
+        self._planned = X, self.draw_fits(X)
+        return self._planned[1]
 
     @property
     def _n_members(self) -> int:
@@ -118,6 +125,14 @@ class BaggedAutoEncoders(CallbackSupportMixin, BaseEstimator):
     @property
     def _error_power(self) -> int | None:
         return None if self.scale_free else self.autoencoders_[0]._error_power
+
+    @property
+    def _rounded_error(self) -> float:
+        """Largest error that may be nothing but rounding, beyond what `ErrorMeasure` knows of."""
+        if not self.scale_free:
+            return 0.0
+        powers = [autoencoder._error_power for autoencoder in self.autoencoders_]
+        return float(np.max(np.power(ROUNDED / 5, powers) / self._typical))
 
     @property
     def autoencoders_(self) -> list:
@@ -135,42 +150,43 @@ class BaggedAutoEncoders(CallbackSupportMixin, BaseEstimator):
         return self._score_checked(X)
 
     def _score_checked(self, X):
-        return -np.concatenate([self._bag_means(_errors, Z).max(0) for Z in self._chunks(X)])
+        return -np.concatenate([self._bag_means(_errors, Z, self._typical).max(0) for Z in self._chunks(X)])
 
     def feature_errors(self, X):
         """Return each feature's part of the error of each row, (n, n_features)."""
-        return np.concatenate([self._of_worst_bag(_feature_errors, Z) for Z in self._chunks(X)])
+        return np.concatenate([self._of_worst_bag(_feature_errors, Z, self._typical) for Z in self._chunks(X)])
 
     def reconstruct(self, X):
         """Return the mean reconstruction of each row, of several bags by that of the largest error, (n, n_features)."""
-        parts = [self._of_worst_bag(_reconstructions, Z, relative=False) for Z in self._chunks(X)]
+        parts = [self._of_worst_bag(_reconstructions, Z, np.ones_like(self._typical)) for Z in self._chunks(X)]
         return self._unscale(np.concatenate(parts)).astype(X.dtype)
 
     def reconstruct_out_of_bag(self, X: np.ndarray, numbers: np.ndarray) -> np.ndarray:
         """Return `reconstruct` of the training rows of these numbers by members that were not trained on them."""
-        return self._unscale(self._of_worst_bag(_reconstructions, self.scale(X), relative=False, numbers=numbers))
+        ones = np.ones_like(self._typical)
+        return self._unscale(self._of_worst_bag(_reconstructions, self.scale(X), ones, numbers))
 
-    def _of_worst_bag(self, function: Function, Z: np.ndarray, **options) -> np.ndarray:
+    def _of_worst_bag(self, function: Function, Z: np.ndarray, *args: Any) -> np.ndarray:
         """Return `_bag_means` in the bag where each row's error is largest, (n, ...)."""
-        means = self._bag_means(function, Z, **options)
+        means = self._bag_means(function, Z, *args)
         if len(means) == 1:
             return means[0]
-        errors = self._bag_means(_errors, Z, **{**options, "relative": True})
+        errors = self._bag_means(_errors, Z, self._typical, *args[1:])
         return means[np.nan_to_num(errors, nan=-1.0).argmax(0), np.arange(len(Z))]
 
     def _bag_means(
-        self, function: Function, Z: np.ndarray, relative: bool = True, numbers: np.ndarray | None = None
+        self, function: Function, Z: np.ndarray, typical: Any, numbers: np.ndarray | None = None
     ) -> np.ndarray:
         """Return the mean of a function of members and scaled rows over the members of each bag, (n_bags, n, ...).
 
-        ``relative`` divides a member's values by its typical error. ``numbers`` are those of Z among the training rows:
+        A member's values are divided by its number in ``typical``. ``numbers`` are those of Z among the training rows:
         members that were trained on a row are left out, which is NaN where none is left.
         """
         sums: dict[int, Any] = {}
         counts: dict[int, Any] = {}
-        for (autoencoder, bag, rows), typical in zip(self._fitted_members(), self._typical, strict=True):
+        for (autoencoder, bag, rows), divisor in zip(self._fitted_members(), typical, strict=True):
             counted = np.ones(len(Z), dtype=bool) if numbers is None else np.isin(numbers, rows, invert=True)
-            values = np.where(counted, function(autoencoder, Z).T, 0.0).T / (typical if relative else 1.0)
+            values = np.where(counted, function(autoencoder, Z).T, 0.0).T / divisor
             sums[bag], counts[bag] = sums.get(bag, 0.0) + values, counts.get(bag, 0) + counted
         with np.errstate(invalid="ignore"):
             return np.stack([(sums[bag].T / counts[bag]).T for bag in sums])
@@ -178,17 +194,20 @@ class BaggedAutoEncoders(CallbackSupportMixin, BaseEstimator):
     def _measure_members(self, Z: np.ndarray) -> None:
         """Set the typical error of each member, 1 without ``scale_free``, and the out-of-bag errors."""
         fitted = self._fitted_members()
-        self._typical = np.ones(len(fitted))
+        typical = np.ones(len(fitted))
         for k, (autoencoder, _, rows) in enumerate(fitted if self.scale_free else []):
             left_out = np.delete(np.arange(len(Z)), rows)
             errors = _errors(autoencoder, Z[left_out[:: 1 + len(left_out) // N_MEASURED]])
-            self._typical[k] = np.median(errors) or errors.mean() or 1.0
-        self.out_of_bag_errors_ = None
+            rounded = ROUNDED**autoencoder._error_power
+            typical[k] = np.median(errors) if np.median(errors) > rounded else max(errors.mean(), rounded)
+        out_of_bag = None
         if any(len(member.rows) < len(Z) for member in fitted):
             numbers = np.unique(np.linspace(0, len(Z) - 1, MAX_MEASURED).astype(int))
-            self.out_of_bag_errors_ = np.full(len(Z), np.nan)
+            out_of_bag = np.full(len(Z), np.nan)
             # a row may have been left out by one bag only
-            self.out_of_bag_errors_[numbers] = np.fmax.reduce(self._bag_means(_errors, Z[numbers], numbers=numbers))
+            out_of_bag[numbers] = np.fmax.reduce(self._bag_means(_errors, Z[numbers], typical, numbers))
+        # in one assignment: another thread may have the same model, of a search
+        self.__dict__.update(_typical=typical, out_of_bag_errors_=out_of_bag)
 
     def _fitted_members(self) -> list[Member]:
         return [member for member in self._members if member.autoencoder.__sklearn_is_fitted__()]
@@ -199,6 +218,9 @@ class BaggedAutoEncoders(CallbackSupportMixin, BaseEstimator):
     def _chunks(self, X: np.ndarray) -> Iterator[np.ndarray]:
         for start in range(0, len(X), CHUNK_ROWS):
             yield self.scale(X[start : start + CHUNK_ROWS])
+
+    def __getstate__(self):
+        return {name: value for name, value in super().__getstate__().items() if name != "_planned"}
 
     def __sklearn_is_fitted__(self) -> bool:
         return "_typical" in vars(self)

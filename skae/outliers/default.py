@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from numbers import Integral
 
+import numpy as np
+
 from skae.estimators import DenoisingAutoEncoder
 from skae.networks import MemoryNetwork
 from skae.outliers.bagging import BaggedAutoEncoders
@@ -29,10 +31,9 @@ def default_bags(
     make = _learn_normal_rows if novelty else _learn_few_rows
     if isinstance(n_estimators, str):
         n_estimators = 5 if novelty else len(sizes) * max(8, min(50, 50 * WIDE // n_features))
-    return BaggedAutoEncoders(
-        [(make(size, n_features), max(1, n_estimators // len(sizes)), size) for size in sizes],
-        scale_free=True,
-    )
+    numbers = [len(part) for part in np.array_split(np.empty(n_estimators), len(sizes))]
+    bags = [(make(size, n_features), n, size) for size, n in zip(sizes, numbers, strict=True) if n]
+    return BaggedAutoEncoders(bags, scale_free=True)
 
 
 def _learn_few_rows(n_rows: int, n_features: int) -> DenoisingAutoEncoder:

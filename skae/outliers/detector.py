@@ -21,11 +21,11 @@ from skae.estimators.fitted import FLOATS, adopt_state
 from skae.estimators.transaction import transaction
 from skae.outliers.bagging import BaggedAutoEncoders
 from skae.outliers.default import default_bags
-from skae.outliers.errors import MEASURES, ErrorMeasure, make_measure
+from skae.outliers.errors import MEASURES, ErrorMeasure, cached_errors, make_measure
 from skae.outliers.fitted import FittedDetector
 from skae.outliers.rows import hold_out, normal_rows
 from skae.outliers.threshold import threshold_rule
-from skae.outliers.training import cached_errors, fit_within, train
+from skae.outliers.training import fit_within, train
 
 logger = logging.getLogger(__name__)
 

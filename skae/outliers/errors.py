@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+from sklearn.utils.validation import check_memory
 
 SAME = 1e-4  # of an error: another one that is as near is the same
 ROUNDED = 1e-6  # of a large value of X: a residual that may be nothing but rounding
@@ -29,7 +30,7 @@ class ErrorMeasure:
         The processor rounds a row's result differently in other company, and errors are small differences of large
         values where rows are reconstructed well.
         """
-        same = SAME * abs(error)
+        same = max(SAME * abs(error), getattr(self.model, "_rounded_error", 0.0))
         if self.power is None:
             return same
         residual = max(error, 0.0) ** (1 / self.power)
@@ -105,3 +106,16 @@ def make_measure(error: str, model: Any, X_train: np.ndarray) -> ErrorMeasure:
     if error == "squared_error":
         return ResidualMeasure(model, X_train, np.square, power=2)
     return ResidualMeasure(model, X_train, np.abs, power=1)
+
+
+def cached_errors(memory, fit_id, rows, measure) -> np.ndarray:
+    """Return the error of each row, infinity where it is NaN; ``memory`` keeps it where ``fit_id`` is not None."""
+    if memory is None or fit_id is None:
+        return row_errors(fit_id, rows, measure)
+    return check_memory(memory).cache(row_errors, ignore=["measure"])(fit_id, rows, measure)
+
+
+def row_errors(fit_id, rows, measure) -> np.ndarray:
+    """Return the error of each row, infinity where it is NaN."""
+    errors = measure.errors(rows)
+    return np.where(np.isnan(errors), np.inf, errors)

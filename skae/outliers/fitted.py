@@ -10,9 +10,8 @@ from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
 
 from skae.estimators.fitted import check_rows
-from skae.outliers.errors import ErrorMeasure
+from skae.outliers.errors import ErrorMeasure, cached_errors
 from skae.outliers.threshold import METRICS, best_threshold
-from skae.outliers.training import cached_errors
 
 
 class FittedDetector(OutlierMixin, BaseEstimator):

@@ -16,7 +16,10 @@ class ColumnScaler:
 
     def __init__(self, X: np.ndarray):
         low, high = X.min(0).astype(np.float64), X.max(0).astype(np.float64)
-        extent = high - low
+        with np.errstate(over="ignore"):
+            extent = high - low
+        if (huge := np.flatnonzero(~np.isfinite(extent * len(X)))).size:
+            raise ValueError(f"Columns {huge[:5].tolist()} of X hold values too large for float64 sums. Scale X.")
         # the mean of a constant column is rounded, its minimum is not
         constant = extent <= 10 * np.finfo(X.dtype).eps * np.abs(low)
         unit = np.where(constant, 1.0, extent)  # squares of values in it do not overflow

@@ -94,7 +94,7 @@ def _auto_rule(novelty: bool) -> Callable[..., float]:
     parsed = parse_rule(AUTO_RULES[novelty])
 
     def rule(errors: np.ndarray, resolution: Resolution) -> float:
-        median, high = np.quantile(errors, [0.5, 1 - FLAGGED])
+        median, high = np.median(errors), np.quantile(errors, 1 - FLAGGED, method="higher")
         clipped = np.minimum(errors, median + AUTO_CLIPS[novelty] * (high - median)) if high > median else errors
         value = parsed(clipped, resolution)
         return value if novelty else max(value, float(high))

@@ -1,9 +1,6 @@
-"""What a detector computes and may keep in a cache: a model's training, and the errors of rows."""
+"""Training of a detector's model, as a task for callbacks, with an optional cache."""
 
 from __future__ import annotations
-
-import numpy as np
-from sklearn.utils.validation import check_memory
 
 from skae.estimators.fitted import fitted_state
 
@@ -20,16 +17,3 @@ def train(key, X, model, caller, context) -> dict:
     """Fit a model; return its fitted state, which `joblib.Memory` keeps by ``key`` and X."""
     fit_within(context, caller, model, X)
     return fitted_state(model)
-
-
-def cached_errors(memory, fit_id, rows, measure) -> np.ndarray:
-    """Return the error of each row, infinity where it is NaN; ``memory`` keeps it where ``fit_id`` is not None."""
-    if memory is None or fit_id is None:
-        return row_errors(fit_id, rows, measure)
-    return check_memory(memory).cache(row_errors, ignore=["measure"])(fit_id, rows, measure)
-
-
-def row_errors(fit_id, rows, measure) -> np.ndarray:
-    """Return the error of each row, infinity where it is NaN."""
-    errors = measure.errors(rows)
-    return np.where(np.isnan(errors), np.inf, errors)
