@@ -123,7 +123,8 @@ def test_outliers_have_larger_errors_and_typical_rows_about_one(novelty, fitted,
     assert 0.6 < np.median(errors[:150]) < 1.5
     assert roc_auc_score(np.repeat([0, 1], [150, 15]), errors) > 0.98
     assert (detector.predict(outliers) == -1).mean() > 0.7
-    assert (detector.predict(new) == -1).mean() < 0.1
+    # without novelty it is a tenth, here plus three standard errors
+    assert (detector.predict(new) == -1).mean() < (0.1 if novelty else 0.18)
 
 
 def test_without_novelty_outliers_are_not_learned(blobs):

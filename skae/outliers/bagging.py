@@ -75,8 +75,7 @@ class BaggedAutoEncoders(CallbackSupportMixin, BaseEstimator):
             if is_number and max_samples > len(X):
                 warn_user(f"max_samples={max_samples} exceeds the {len(X)} rows: all are used.")
             n = min(max_samples, len(X)) if is_number else max(1, round(max_samples * len(X)))
-            # rows left out of a large sample must have no copies in it
-            copies = np.unique(X, axis=0, return_inverse=True)[1].ravel() if len(X) // 2 < n < len(X) else None
+            copies = _numbers_of_copies(X) if len(X) // 2 < n < len(X) else None
             for _ in range(n_estimators):
                 autoencoder: Any = clone(unfitted).set_params(random_state=seeds.pop(0) % 2**32)
                 order = rng.permutation(len(X))
@@ -224,6 +223,15 @@ class BaggedAutoEncoders(CallbackSupportMixin, BaseEstimator):
 
     def __sklearn_is_fitted__(self) -> bool:
         return "_typical" in vars(self)
+
+
+def _numbers_of_copies(X: np.ndarray) -> np.ndarray | None:
+    """Return a number for each row, the same for its copies, so that rows left out of a sample have none in it.
+
+    None where new rows will have copies too: some row makes up more than a twentieth of all.
+    """
+    _, numbers, counts = np.unique(X, axis=0, return_inverse=True, return_counts=True)
+    return numbers.ravel() if counts.max() <= 0.05 * len(X) else None
 
 
 def _errors(autoencoder: Any, Z: np.ndarray) -> np.ndarray:
