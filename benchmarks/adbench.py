@@ -1,11 +1,11 @@
 """The outlier detector and PyOD's, all at their defaults, on the tabular sets of ADBench.
 
-Run: OMP_NUM_THREADS=1 python benchmarks/adbench.py [--quick] [--seeds 0] [--ablation] [oneclass] [unsup].
+Run: OMP_NUM_THREADS=1 python benchmarks/adbench.py [--quick] [--seeds 0] [oneclass] [unsup].
 In "oneclass" half of the normal rows train, the other half and all anomalies test; in "unsup" all rows train and the
 same are scored. Sets are cut to 10,000 rows, columns standardised by the training rows. All methods run in turn on
 each set, in one process; seconds are those of fitting and scoring. Training rows have PyOD's own scores of them, which
-leave a row out of its neighbours. "novelty" is our detector with novelty=True. --quick takes five small sets;
---ablation measures parts of the ensemble instead of the peers.
+leave a row out of its neighbours. "novelty" is our detector with novelty=True. --quick takes five small sets.
+benchmarks/detector.py measures its parts.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import os
 import textwrap
 import time
 import warnings
-from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -33,13 +32,11 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.model_selection import train_test_split
 
 from skae import AutoEncoderOutlierDetector
-from skae.outliers import ensemble
 
 FOLDER = Path(os.environ.get("SKAE_DATA", Path(__file__).resolve().parents[2] / "shared" / "data")) / "adbench"
 CAP = 10_000  # rows of a set
 QUICK = ("14_glass", "37_Stamps", "39_vertebral", "43_WDBC", "45_wine")
 REGIMES = ("oneclass", "unsup")
-VIEWS = ("sampled", "stored", "local", "denoised")  # in the order of ErrorEnsemble
 
 OURS = {  # name -> seed -> detector
     "skae": lambda seed: AutoEncoderOutlierDetector(random_state=seed),
@@ -148,66 +145,14 @@ def print_losses(methods, names, auroc):
         print(textwrap.fill(text, 118, subsequent_indent="  ", break_on_hyphens=False))
 
 
-# ---- parts of the ensemble ---------------------------------------------------------------------------------
-
-
-def standard_scores(detector, X):
-    """Return the standard score of each view, (n, n_views)."""
-    model = detector.autoencoder_
-    views = np.concatenate([model._views(Z) for _, Z in model._chunks(X)])
-    return (views - model._typical) / model._spread
-
-
-def novelty_parts(X_train, X_test, seed):
-    """Yield (what, scores) of the mean of all views, of each by itself and of each left out."""
-    views = standard_scores(OURS["novelty"](seed).fit(X_train), X_test)
-    yield "novelty: mean of all four", views.mean(1)
-    for i, name in enumerate(VIEWS):
-        yield f"{name} alone", views[:, i]
-    for i, name in enumerate(VIEWS):
-        yield f"without {name}", np.delete(views, i, 1).mean(1)
-
-
-def robust_parts(X_train, X_test, seed):
-    """Yield (what, scores) of the larger of both views and of each by itself, with outlying rows left out and kept."""
-    usual = ensemble.OUTLYING
-    for outlying, rows in ((usual, ""), (np.inf, ", no row left out")):
-        ensemble.OUTLYING = outlying
-        try:
-            views = standard_scores(OURS["skae"](seed).fit(X_train), X_test)
-        finally:
-            ensemble.OUTLYING = usual
-        yield f"robust: larger of both{rows}", views.max(1)
-        for i, name in enumerate(VIEWS[:2]):
-            yield f"{name} alone{rows}", views[:, i]
-
-
-def ablate(paths, seeds, regime):
-    """Print the mean figures of each part, and how often its AUROC is below and above the whole's."""
-    found = defaultdict(list)
-    for path in paths:
-        for seed in seeds:
-            X_train, X_test, y = split(path, seed, regime)
-            parts = novelty_parts if regime == "oneclass" else robust_parts
-            for what, values in parts(X_train, X_test, seed):
-                found[what].append(figures(y, values))
-    whole = np.array(next(iter(found.values())))
-    print(f"\n{regime + ', ' + str(len(paths)) + ' sets':42s}{'AUROC':>8s}{'AP':>8s}{'worse':>8s}{'better':>8s}")
-    for what, rows in found.items():
-        difference = np.round(np.array(rows)[:, 0] - whole[:, 0], 3)
-        auroc, precision = np.mean(rows, axis=0)
-        print(f"{what:42s}{auroc:8.3f}{precision:8.3f}{(difference < 0).sum():8d}{(difference > 0).sum():8d}")
-
-
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("regimes", nargs="*", choices=[*REGIMES, []])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--ablation", action="store_true")
     arguments = parser.parse_args()
     files = sorted(FOLDER.glob("*.npz"), key=lambda path: int(path.stem.split("_")[0]))
     if arguments.quick:
         files = [path for path in files if path.stem in QUICK]
     for regime in arguments.regimes or REGIMES:
-        (ablate if arguments.ablation else compare)(files, arguments.seeds, regime)
+        compare(files, arguments.seeds, regime)
