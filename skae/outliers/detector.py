@@ -72,7 +72,7 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
         where there are any.
     contamination : float in (0, 0.5] or "auto", default="auto"
         Share of the training rows to call outliers; sets the threshold to that quantile of their errors. "auto"
-        is the rule "mean+2.25*std" with ``novelty``, else "mean+1*std", but at most a tenth of the training rows. In
+        is the rule "mean+2.5*std" with ``novelty``, else "mean+1*std", but at most a tenth of the training rows. In
         both, gross errors count as less, so that they do not hide others.
     calibration_fraction : float in (0, 1) or None, default=None
         Share of the rows, drawn at random, that are held out of training: the threshold is set on their errors, and
