@@ -18,7 +18,8 @@ class ColumnScaler:
         low, high = X.min(0).astype(np.float64), X.max(0).astype(np.float64)
         with np.errstate(over="ignore"):
             extent = high - low
-        if (huge := np.flatnonzero(~np.isfinite(extent * len(X)))).size:
+            huge = np.flatnonzero(~np.isfinite(extent * len(X)))
+        if len(huge):
             raise ValueError(f"Columns {huge[:5].tolist()} of X hold values too large for float64 sums. Scale X.")
         # the mean of a constant column is rounded, its minimum is not
         constant = extent <= 10 * np.finfo(X.dtype).eps * np.abs(low)
