@@ -25,8 +25,8 @@ def default_bags(
         sizes = [max_samples if isinstance(max_samples, Integral) else round(max_samples * n_samples)]
     elif novelty:
         sizes = [min(N_STEPS * BATCH_SIZE, round(0.8 * n_samples))]
-    else:  # few rows hardly hold outliers; more tell how columns depend on each other
-        sizes = [max(2, min(16, n_samples // 16)), max(2, min(64, n_samples // 4))]
+    else:  # few rows hardly hold outliers; more tell how columns depend on each other, where they are few of all
+        sizes = [max(2, min(16, n_samples // 16)), *([64] if n_samples >= 256 else [])]
     sizes = sorted({max(1, min(size, n_samples - 1)) for size in sizes})
     make = _learn_normal_rows if novelty else _learn_few_rows
     if isinstance(n_estimators, str):

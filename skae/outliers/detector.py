@@ -72,7 +72,7 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
         where there are any.
     contamination : float in (0, 0.5] or "auto", default="auto"
         Share of the training rows to call outliers; sets the threshold to that quantile of their errors. "auto"
-        is the rule "mean+2.5*std" with ``novelty``, else "mean+1*std", but at most a tenth of the training rows. In
+        is the rule "mean+2.25*std" with ``novelty``, else "mean+1*std", but at most a tenth of the training rows. In
         both, gross errors count as less, so that they do not hide others.
     calibration_fraction : float in (0, 1) or None, default=None
         Share of the rows, drawn at random, that are held out of training: the threshold is set on their errors, and
@@ -84,7 +84,7 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
     max_samples : int, float in (0, 1] or "auto", default="auto"
         Rows that each clone is trained on, drawn without replacement: a number or a share. Clones of few rows hardly
         learn outliers. "auto" is all rows for a single clone, else 0.8; where ``autoencoder`` is None, 0.8 with
-        ``novelty``, at most 25,600 rows, and without it 16 rows for half of the clones and 64 for the others.
+        ``novelty``, at most 25,600 rows, and without it 16 rows and, for half of the clones where there are 256, 64.
     memory : str, joblib.Memory or None, default=None
         Cache of trained autoencoders and of the errors of rows, as in `sklearn.pipeline.Pipeline`: with it, a search
         over ``threshold``, ``contamination`` or ``error`` trains once for each fold, and scores it once for each
