@@ -12,11 +12,11 @@ from sklearn.callback import CallbackSupportMixin
 
 from skae._compat import fit_context, warn_user
 from skae.estimators.batched_training import Fit, can_be_batched, train_batched
+from skae.estimators.fitted import fitted_state
+from skae.outliers.errors import CHUNK_ROWS
 from skae.outliers.scaling import ColumnScaler
-from skae.outliers.training import fit_within
 from skae.random import derived_seeds, seed_from
 
-CHUNK_ROWS = 8192  # of which each member's results are held at a time
 ROUNDED = 1e-5  # of scaled rows: a residual that may be nothing but rounding
 N_MEASURED = 2048  # rows of which a member's usual error is the median
 MAX_MEASURED = 20_000  # training rows whose out-of-bag errors are measured
@@ -49,8 +49,6 @@ class BaggedAutoEncoders(CallbackSupportMixin, BaseEstimator):
 
     Attributes
     ----------
-    autoencoders_ : list of autoencoders
-        The fitted members. With ``scale_free`` they take rows that `scale` has scaled.
     out_of_bag_errors_ : ndarray of shape (n_samples,) or None
         Error of each training row over the members that were not trained on it, NaN where there are none, and for all
         but 20,000 evenly spaced rows; None if all members were trained on all rows.
@@ -135,7 +133,7 @@ class BaggedAutoEncoders(CallbackSupportMixin, BaseEstimator):
 
     @property
     def autoencoders_(self) -> list:
-        """The fitted members."""
+        """The fitted members, which take rows that `scale` has scaled."""
         return [member.autoencoder for member in self._fitted_members()]
 
     def scale(self, X: np.ndarray) -> np.ndarray:
@@ -244,3 +242,17 @@ def _feature_errors(autoencoder: Any, Z: np.ndarray) -> np.ndarray:
 
 def _reconstructions(autoencoder: Any, Z: np.ndarray) -> np.ndarray:
     return autoencoder.reconstruct(Z)
+
+
+def fit_within(context, caller, estimator, X) -> None:
+    """Fit an estimator as a task of the caller's fit, for callbacks."""
+    with context.propagate_callback_context(estimator):
+        context.call_on_fit_task_begin(estimator=caller, X=X)
+        estimator.fit(X)
+        context.call_on_fit_task_end(estimator=caller, X=X)
+
+
+def train(key, X, model, caller, context) -> dict:
+    """Fit a model; return its fitted state, which `joblib.Memory` keeps by ``key`` and X."""
+    fit_within(context, caller, model, X)
+    return fitted_state(model)

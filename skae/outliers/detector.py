@@ -19,13 +19,12 @@ from skae.estimators.batched_training import Fit, TrainingPlan, find_fitted
 from skae.estimators.fit_key import cache_key, fit_key
 from skae.estimators.fitted import FLOATS, adopt_state
 from skae.estimators.transaction import transaction
-from skae.outliers.bagging import BaggedAutoEncoders
+from skae.outliers.bagging import BaggedAutoEncoders, fit_within, train
 from skae.outliers.default import default_bags
 from skae.outliers.errors import MEASURES, ErrorMeasure, cached_errors, make_measure
 from skae.outliers.fitted import FittedDetector
 from skae.outliers.rows import hold_out, normal_rows
 from skae.outliers.threshold import threshold_rule
-from skae.outliers.training import fit_within, train
 
 logger = logging.getLogger(__name__)
 

@@ -50,16 +50,8 @@ _RULE = re.compile(
 def parse_rule(rule: str) -> Callable[..., float]:
     """Return the function from training errors, (n_samples,), and their resolution to the threshold of a rule.
 
-    Parameters
-    ----------
-    rule : str
-        ``"mean"``, ``"median"`` (either may be scaled, ``"2*median"``), or one of them plus or minus a multiple
-        of ``std`` or of ``mad``, the median absolute deviation: ``"mean+1*std"``, ``"median+3*mad"``.
-
-    Raises
-    ------
-    ValueError
-        If the rule does not parse.
+    A rule is "mean" or "median", which may be scaled ("2*median"), or one of them plus or minus a multiple of "std" or
+    of "mad", the median absolute deviation.
     """
     match = _RULE.fullmatch(rule.replace(" ", ""))
     if match is None:
