@@ -193,7 +193,7 @@ def test_more_training_goes_on_with_the_same_discriminator(plane):
 
 def test_under_the_detector(plane):
     detector = AutoEncoderOutlierDetector(quick(max_iter=60), novelty=True).fit(plane)
-    assert (detector.predict(plane) == 1).mean() > 0.95
+    assert (detector.predict(plane) == 1).mean() >= 0.9  # a tenth at most are called outliers
     off = np.linalg.svd(plane)[2][-1]  # the direction that the plane does not span
     assert (detector.predict(plane + 5 * off) == -1).all()
 

@@ -18,8 +18,7 @@ from skae.outliers.scaling import ColumnScaler
 from skae.random import derived_seeds, seed_from
 
 ROUNDED = 1e-5  # of scaled rows: a residual that may be nothing but rounding
-N_MEASURED = 2048  # rows of which a member's usual error is the median
-MAX_MEASURED = 20_000  # training rows whose out-of-bag errors are measured
+MAX_MEASURED = 20_000  # training rows whose errors are measured
 
 
 Function = Callable[[Any, np.ndarray], np.ndarray]
@@ -36,22 +35,13 @@ class Member(NamedTuple):
 class BaggedAutoEncoders(CallbackSupportMixin, BaseEstimator):
     """Autoencoders trained on random rows; the error of a row is the mean of theirs or, of several bags, the largest.
 
-    Parameters
-    ----------
-    bags : list of tuple
-        What to train: unfitted autoencoders, each with the number of its clones and the rows of each clone, which are
-        drawn without replacement: an integer is their number, at most all, a float their share.
-    scale_free : bool, default=False
-        Whether columns may have any unit, and members any size of error: they are trained on rows scaled by
-        `ColumnScaler`, and a member's errors are divided by their median among the rows that it was not trained on.
-    random_state : int, RandomState instance or None, default=None
-        Seed of the rows and of the members; None takes the first autoencoder's.
+    ``bags`` are unfitted autoencoders, each with the number of its clones and the rows of each clone, drawn without
+    replacement: an integer is their number, at most all, a float their share. With ``scale_free`` columns may have any
+    unit and members any size of error: members are trained on rows scaled by `ColumnScaler`, and their errors divided
+    by the median of those on rows that they were not trained on.
 
-    Attributes
-    ----------
-    out_of_bag_errors_ : ndarray of shape (n_samples,) or None
-        Error of each training row over the members that were not trained on it, NaN where there are none, and for all
-        but 20,000 evenly spaced rows; None if all members were trained on all rows.
+    ``out_of_bag_errors_``, (n_samples,), are the errors of training rows over the members that were not trained on
+    them, NaN where there are none, and for all but 20,000 evenly spaced rows; None if all were trained on all rows.
     """
 
     _parameter_constraints: ClassVar[dict] = {}  # the detector has checked them
@@ -189,22 +179,26 @@ class BaggedAutoEncoders(CallbackSupportMixin, BaseEstimator):
             return np.stack([(sums[bag].T / counts[bag]).T for bag in sums])
 
     def _measure_members(self, Z: np.ndarray) -> None:
-        """Set the typical error of each member, 1 without ``scale_free``, and the out-of-bag errors."""
+        """Set the typical error of each member, 1 without ``scale_free``, and the errors of training rows."""
         fitted = self._fitted_members()
-        typical = np.ones(len(fitted))
-        for k, (autoencoder, _, rows) in enumerate(fitted if self.scale_free else []):
-            left_out = np.delete(np.arange(len(Z)), rows)
-            errors = _errors(autoencoder, Z[left_out[:: 1 + len(left_out) // N_MEASURED]])
-            rounded = ROUNDED**autoencoder._error_power
-            typical[k] = np.median(errors) if np.median(errors) > rounded else max(errors.mean(), rounded)
-        out_of_bag = None
-        if any(len(member.rows) < len(Z) for member in fitted):
+        typical, out_of_bag, training = np.ones(len(fitted)), None, None
+        if self.scale_free or any(len(member.rows) < len(Z) for member in fitted):
             numbers = np.unique(np.linspace(0, len(Z) - 1, MAX_MEASURED).astype(int))
+            errors = {id(member.autoencoder): _errors(member.autoencoder, Z[numbers]) for member in fitted}
+            for k, (autoencoder, _, rows) in enumerate(fitted if self.scale_free else []):
+                left_out = errors[id(autoencoder)][np.isin(numbers, rows, invert=True)]
+                rounded = ROUNDED**autoencoder._error_power
+                typical[k] = np.median(left_out) if np.median(left_out) > rounded else max(left_out.mean(), rounded)
+
+            def measured(autoencoder: Any, Z: np.ndarray) -> np.ndarray:
+                return errors[id(autoencoder)]
+
             out_of_bag = np.full(len(Z), np.nan)
             # a row may have been left out by one bag only
-            out_of_bag[numbers] = np.fmax.reduce(self._bag_means(_errors, Z[numbers], typical, numbers))
+            out_of_bag[numbers] = np.fmax.reduce(self._bag_means(measured, Z[numbers], typical, numbers))
+            training = self._bag_means(measured, Z[numbers], typical).max(0)
         # in one assignment: another thread may have the same model, of a search
-        self.__dict__.update(_typical=typical, out_of_bag_errors_=out_of_bag)
+        self.__dict__.update(_typical=typical, out_of_bag_errors_=out_of_bag, _training_errors=training)
 
     def _fitted_members(self) -> list[Member]:
         return [member for member in self._members if member.autoencoder.__sklearn_is_fitted__()]
@@ -233,7 +227,8 @@ def _numbers_of_copies(X: np.ndarray) -> np.ndarray | None:
 
 
 def _errors(autoencoder: Any, Z: np.ndarray) -> np.ndarray:
-    return -autoencoder._score_checked(Z)
+    errors = -autoencoder._score_checked(Z)
+    return np.where(np.isnan(errors), np.inf, errors)
 
 
 def _feature_errors(autoencoder: Any, Z: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from numbers import Integral, Real
 from typing import Any, ClassVar, NamedTuple
@@ -21,7 +22,7 @@ from skae.estimators.fitted import FLOATS, adopt_state
 from skae.estimators.transaction import transaction
 from skae.outliers.bagging import BaggedAutoEncoders, fit_within, train
 from skae.outliers.default import default_bags
-from skae.outliers.errors import MEASURES, ErrorMeasure, cached_errors, make_measure
+from skae.outliers.errors import MEASURES, cached_errors, make_measure
 from skae.outliers.fitted import FittedDetector
 from skae.outliers.rows import hold_out, normal_rows
 from skae.outliers.threshold import threshold_rule
@@ -67,12 +68,12 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
         Error above which a row is an outlier: a number, or a rule over the errors of the training rows:
         "mean+1*std", "median+3*mad", "mean", "median", "2*median". ``mad`` is the median absolute deviation. Where it
         is 0, as with binary columns, 0.8453 times the mean absolute deviation replaces it. "auto" follows
-        ``contamination``. The error of a training row is the mean of those clones' that were not trained on it [3]_,
-        where there are any.
+        ``contamination``. Under these rules the error of a training row is the mean of those clones' that were not
+        trained on it [3]_, where there are any.
     contamination : float in (0, 0.5] or "auto", default="auto"
-        Share of the training rows to call outliers; sets the threshold to that quantile of their errors. "auto"
-        is the rule "mean+2.25*std" with ``novelty``, else "mean+1*std", but at most a tenth of the training rows. In
-        both, gross errors count as less, so that they do not hide others.
+        Share of the training rows that `predict` calls outliers: the threshold is that quantile of their errors, over
+        all clones. "auto" is the rule "mean+2.25*std" with ``novelty``, else "mean+1*std", but at most a tenth of the
+        training rows. In both, gross errors count as less, so that they do not hide others.
     calibration_fraction : float in (0, 1) or None, default=None
         Share of the rows, drawn at random, that are held out of training: the threshold is set on their errors, and
         `p_values` compares with them [2]_. For a single network whose errors on its training rows are smaller than on
@@ -226,7 +227,7 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
         with transaction(self, model="threshold_"):
             self.set_params(threshold=threshold, contamination=contamination)
             self._validate_params()
-            self.__dict__.update(self._threshold_attributes(self._errors, self._measure))
+            self.__dict__.update(self._threshold_attributes(vars(self)))
         return self
 
     def fit_predict(self, X, y=None):
@@ -274,21 +275,24 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
         measure = make_measure(self.error, model, X_train)
         is_bag = getattr(model, "out_of_bag_errors_", None) is not None
         if is_bag and X_held_out is None:
-            errors = measure.out_of_bag_errors(X_train)
+            errors, training_errors = measure.out_of_bag_errors(X_train), measure.training_errors(X_train)
         else:
             errors = cached_errors(self.memory, fit_id, X_train if X_held_out is None else X_held_out, measure)
-        errors = np.sort(errors)
+            training_errors = errors
+        fitted = {"_measure": measure, "_errors": np.sort(errors), "_training_errors": np.sort(training_errors)}
         return {
             "autoencoder_": model,
             "_fit_id": fit_id,
-            "_measure": measure,
-            "_errors": errors,
             "_of_new_rows": is_bag or X_held_out is not None,
-            **self._threshold_attributes(errors, measure),
+            **fitted,
+            **self._threshold_attributes(fitted),
         }
 
-    def _threshold_attributes(self, errors: np.ndarray, measure: ErrorMeasure) -> dict:
-        threshold = threshold_rule(self.threshold, self.contamination, self.novelty)(errors, measure.resolution)
+    def _threshold_attributes(self, fitted: Mapping[str, Any]) -> dict:
+        # contamination is a share of what `predict` says of the training rows, as scikit-learn's checks have it
+        errors = fitted["_errors" if isinstance(self.contamination, str) else "_training_errors"]
+        rule = threshold_rule(self.threshold, self.contamination, self.novelty)
+        threshold = rule(errors, fitted["_measure"].resolution)
         return {"threshold_": threshold, "offset_": -threshold}
 
     def _plan_training(self, X, y) -> TrainingPlan | None:

@@ -44,6 +44,10 @@ class ErrorMeasure:
         """Return the errors of training rows over the members of a bag that did not see them, (m,), m <= n."""
         return self.model.out_of_bag_errors_[~np.isnan(self.model.out_of_bag_errors_)]
 
+    def training_errors(self, X: np.ndarray) -> np.ndarray:
+        """Return the errors of training rows over all members of a bag, (m,), m <= n."""
+        return self.model._training_errors
+
     def contributions(self, X: np.ndarray) -> np.ndarray:
         """Return each feature's part of it, (n, n_features)."""
         return self.model.feature_errors(X)
@@ -64,6 +68,8 @@ class ResidualMeasure(ErrorMeasure):
         """Return the errors of training rows over the members of a bag that did not see them, (m,), m <= n."""
         numbers = np.flatnonzero(~np.isnan(self.model.out_of_bag_errors_))
         return self.parts(X[numbers] - self.model.reconstruct_out_of_bag(X[numbers], numbers)).mean(1)
+
+    training_errors = errors
 
     def contributions(self, X: np.ndarray) -> np.ndarray:
         """Return each feature's part of it, (n, n_features)."""

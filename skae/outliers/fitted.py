@@ -21,7 +21,8 @@ class FittedDetector(OutlierMixin, BaseEstimator):
     memory: Any
     _fit_id: str | None  # identifies the fit in ``memory``; None where that is not certain
     _measure: ErrorMeasure
-    _errors: np.ndarray  # those that the threshold was set on, ascending
+    _errors: np.ndarray  # those that rules set the threshold on, ascending
+    _training_errors: np.ndarray  # those that a contamination sets it on
     _of_new_rows: bool  # whether these are of rows that the model, or the members of a bag, were not trained on
     offset_: float
 
