@@ -19,8 +19,6 @@ from skae.random import derived_seeds, seed_from
 
 ROUNDED = 1e-5  # of scaled rows: a residual that may be nothing but rounding
 MAX_MEASURED = 20_000  # training rows whose errors are measured
-
-
 Function = Callable[[Any, np.ndarray], np.ndarray]
 
 

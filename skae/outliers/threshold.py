@@ -23,10 +23,6 @@ LARGEST = 1e150  # float64 holds its square
 _STATISTICS: dict[str, Callable[[np.ndarray], float]] = {"mean": np.mean, "median": np.median}
 
 
-def _exact(error: float) -> float:
-    return 0.0
-
-
 def _spread(name: str, errors: np.ndarray, resolution: Resolution) -> float:
     """Return the standard deviation or the median absolute deviation.
 
@@ -63,7 +59,7 @@ def parse_rule(rule: str) -> Callable[..., float]:
     if match["center"]:
         factor, center = float(match["factor"] or 1), _STATISTICS[match["center"]]
 
-        def scaled(errors: np.ndarray, resolution: Resolution = _exact) -> float:
+        def scaled(errors: np.ndarray, resolution: Resolution = lambda error: 0.0) -> float:
             value = center(errors)
             if value < 0 and factor != 1:
                 raise ValueError(
@@ -76,7 +72,7 @@ def parse_rule(rule: str) -> Callable[..., float]:
     k = float(match["sign"] + (match["k"] or "1"))
     origin = _STATISTICS[match["origin"]]
 
-    def shifted(errors: np.ndarray, resolution: Resolution = _exact) -> float:
+    def shifted(errors: np.ndarray, resolution: Resolution = lambda error: 0.0) -> float:
         return float(origin(errors)) + k * _spread(match["spread"], errors, resolution)
 
     return shifted
