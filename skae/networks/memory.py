@@ -28,7 +28,7 @@ class MemoryNetwork(BaseEstimator):
 
     W, b and V are trained. They start at prototypes :math:`p_i`, random rows of X, such that
     :math:`z_i \propto \exp(-\lVert x - p_i \rVert^2 / (\tau s))`, where s is the median squared distance from a
-    prototype to the next one, and :math:`V_i = p_i`.
+    prototype to the next one, and :math:`V_i = p_i`. With ``early_stopping`` held-out rows may be among them.
 
     Parameters
     ----------

@@ -50,7 +50,7 @@ class BaggedAutoEncoders(CallbackSupportMixin, BaseEstimator):
         self.random_state = random_state
 
     def draw_fits(self, X: np.ndarray) -> list[Fit]:
-        """Return unfitted members and the rows for each, which the next `fit` trains unless they have been trained."""
+        """Return new, unfitted members and the rows for each."""
         own = self.bags[0][0].random_state if self.random_state is None else self.random_state
         seed, *seeds = derived_seeds(seed_from(own), n_members=1 + self._n_members)
         rng = np.random.default_rng(seed)

@@ -54,7 +54,7 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
         Any autoencoder of this package, unfitted; clones of it are trained. None is for tables, whose columns may have
         any unit: denoising autoencoders, each trained on some of the rows and most of them with a
         `skae.networks.MemoryNetwork`. A row's error is the mean of theirs, each divided by its usual error on rows that
-        it was not trained on. The user guide says more.
+        it was not trained on; of members of few and of more rows the larger mean. The user guide says more.
     novelty : bool, default=False
         False: the training rows may hold outliers, and y is ignored. True: they are normal, except those that y,
         where given, labels -1, which are left out of training.
