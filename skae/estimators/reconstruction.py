@@ -106,7 +106,7 @@ class BaseAutoEncoder(NetworkEstimator):
     def _apply_loss(self, reduce: Callable[[Tensor], Tensor], X: np.ndarray) -> np.ndarray:
         self._check_range("X", X, self._fixed["loss"])
         elementwise = self._loss.elementwise
-        return self._apply(lambda network, x: reduce(elementwise(network(x), x)), X, np.float64)
+        return self._apply(lambda network, x: reduce(elementwise(network.decode(network.encode(x)), x)), X, np.float64)
 
     def score(self, X, y=None):
         """Return the mean of `score_samples`, so that a search needs no scorer.

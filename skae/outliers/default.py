@@ -56,7 +56,7 @@ def _learn_normal_rows(n_rows: int, n_features: int) -> DenoisingAutoEncoder:
         hidden_layer_sizes=(128,),
         activation="silu",
         network=None if is_wide else MemoryNetwork(),
-        noise_level=1.0 if is_wide else (0.05, 0.5),
+        noise_level=1.0 if is_wide else 0.3,
         batch_size=BATCH_SIZE,
         learning_rate_init=4e-3 if is_wide else 1e-2,
         max_iter=math.ceil(N_STEPS / math.ceil(n_rows / BATCH_SIZE)),
