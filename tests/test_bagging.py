@@ -224,16 +224,18 @@ def test_members_of_all_rows_have_no_out_of_bag_errors(rows):
         detector.p_values(rows)
 
 
+@pytest.mark.parametrize("novelty", [False, True])
 @pytest.mark.parametrize("error", ["auto", "squared_error"])
-def test_out_of_bag_errors_set_the_threshold(error, rows):
-    detector = AutoEncoderOutlierDetector(small(), n_estimators=5, max_samples=0.5, error=error, random_state=0)
+def test_out_of_bag_errors_set_the_threshold(error, novelty, rows):
+    parameters = {"n_estimators": 5, "max_samples": 0.5, "error": error, "novelty": novelty, "random_state": 0}
+    detector = AutoEncoderOutlierDetector(small(), **parameters)
     for parameters in ({"threshold": "mean+2*std"}, {"contamination": 0.2}):
         fitted = clone(detector).set_params(**parameters).fit(rows)
         e = fitted._errors
         of_all = -fitted.score_samples(rows)
         assert not np.isclose(e, np.sort(of_all)[: len(e)]).all()
-        # a contamination is a share of what `predict` says, by all members
-        expected = e.mean() + 2 * e.std() if "threshold" in parameters else np.percentile(of_all, 80)
+        # without novelty a contamination is a share of what `predict` says, by all members
+        expected = e.mean() + 2 * e.std() if "threshold" in parameters else np.percentile(e if novelty else of_all, 80)
         np.testing.assert_allclose(fitted.threshold_, expected, rtol=1e-3)
 
 

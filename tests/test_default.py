@@ -61,16 +61,16 @@ def test_members_are_trained_denoising_autoencoders(novelty, fitted, blobs):
         np.testing.assert_allclose(-autoencoder.score_samples(Z[:50]), errors.mean(1), rtol=1e-4, atol=1e-6)
         assert not np.isin(np.arange(300), member.rows).all()
     # noise moves the loss of single ones
-    assert np.mean([min(a.loss_curve_) / a.loss_curve_[0] for a in bag.autoencoders_]) < 0.8
+    assert np.mean([min(a.loss_curve_) / a.loss_curve_[0] for a in bag.autoencoders_]) < 0.9
 
 
 @pytest.mark.parametrize(
     ("n", "d", "novelty", "expected"),
     [  # (members, rows, prototypes) of each bag
-        (300, 4, True, [(5, 240, 120)]),
+        (300, 4, True, [(5, 240, 180)]),
         (10_000, 4, True, [(5, 8000, 1024)]),
         (100_000, 4, True, [(5, 25_600, 1024)]),
-        (300, WIDE, True, [(5, 240, 120)]),
+        (300, WIDE, True, [(5, 240, 180)]),
         (300, WIDE + 1, True, [(5, 240, 64)]),
         (2, 1, True, [(5, 1, 1)]),
         (300, 4, False, [(50, 16, 16), (50, 64, 64)]),
@@ -168,6 +168,13 @@ def test_reconstructions_are_near(novelty, fitted, blobs):
     normal, _ = blobs
     residuals = fitted[novelty].reconstruct(normal) - normal
     assert np.mean(residuals**2) < 0.5 * np.var(normal, axis=0).mean()
+
+
+def test_a_contamination_is_about_the_share_of_new_normal_rows_with_novelty():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(2000, 3)) @ rng.normal(size=(3, 6)) + 0.3 * rng.normal(size=(2000, 6))
+    detector = AutoEncoderOutlierDetector(novelty=True, contamination=0.1, random_state=0).fit(X[:1000])
+    assert 0.05 < (detector.predict(X[1000:]) == -1).mean() < 0.15
 
 
 # ---- tables of every kind --------------------------------------------------------------------------------------

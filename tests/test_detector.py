@@ -75,10 +75,18 @@ def test_contamination_is_the_share_of_training_rows_called_outliers(mixed, cont
     assert abs(n_outliers - contamination * len(X)) < 1
 
 
+def test_training_rows_are_not_labelled_with_novelty(mixed):
+    detector = AutoEncoderOutlierDetector(small(max_iter=2), novelty=True)
+    assert not hasattr(detector, "fit_predict")
+    with pytest.raises(AttributeError) as raised:
+        detector.fit_predict(mixed[0])
+    assert "fit_predict is not available with novelty=True" in str(raised.value.__cause__)
+
+
 def test_outliers_are_found_and_labels_help(mixed):
     X, y = mixed
     aware = AutoEncoderOutlierDetector(small(max_iter=60), novelty=True, threshold="mean+3*std")
-    assert np.array_equal(aware.fit_predict(X, y)[200:], y[200:])
+    assert np.array_equal(aware.fit(X, y).predict(X)[200:], y[200:])
     assert roc_auc_score(y, aware.score_samples(X)) > 0.99
 
 

@@ -52,7 +52,7 @@ def _learn_few_rows(n_rows: int, n_features: int) -> DenoisingAutoEncoder:
 def _learn_normal_rows(n_rows: int, n_features: int) -> DenoisingAutoEncoder:
     is_wide = n_features > WIDE
     return DenoisingAutoEncoder(
-        64 if is_wide else max(1, min(n_rows // 2, 1024)),
+        64 if is_wide else max(1, min(3 * n_rows // 4, 1024)),
         hidden_layer_sizes=(128,),
         activation="silu",
         network=None if is_wide else MemoryNetwork(),

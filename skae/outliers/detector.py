@@ -12,6 +12,7 @@ import joblib
 import numpy as np
 from sklearn.base import clone
 from sklearn.callback import CallbackSupportMixin
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, check_memory, validate_data
 
 from skae._compat import HasMethods, Interval, RealNotInt, StrOptions, fit_context
@@ -38,6 +39,12 @@ class Training(NamedTuple):
     model: Any
     X_train: np.ndarray
     X_held_out: np.ndarray | None  # None: the threshold is set on the errors of the training rows
+
+
+def _labels_training_rows(detector: AutoEncoderOutlierDetector) -> bool:
+    if detector.novelty:
+        raise AttributeError("fit_predict is not available with novelty=True, which takes training rows for normal.")
+    return True
 
 
 @dataclass(repr=False, eq=False)
@@ -71,9 +78,11 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
         ``contamination``. Under these rules the error of a training row is the mean of those clones' that were not
         trained on it [3]_, where there are any.
     contamination : float in (0, 0.5] or "auto", default="auto"
-        Share of the training rows that `predict` calls outliers: the threshold is that quantile of their errors, over
-        all clones. "auto" is the rule "mean+2.25*std" with ``novelty``, else "mean+1*std", but at most a tenth of the
-        training rows. In both, gross errors count as less, so that they do not hide others.
+        Share of the training rows above the threshold, which is that quantile of their errors. With ``novelty`` these
+        are the errors that rules take, so that it is the share of new normal rows too. Without it they are those of all
+        clones, so that `predict` calls just this share of the training rows outliers. "auto" is the rule
+        "mean+2.25*std" with ``novelty``, else "mean+1*std", but at most a tenth of the training rows. In both, gross
+        errors count as less, so that they do not hide others.
     calibration_fraction : float in (0, 1) or None, default=None
         Share of the rows, drawn at random, that are held out of training: the threshold is set on their errors, and
         `p_values` compares with them [2]_. For a single network whose errors on its training rows are smaller than on
@@ -230,8 +239,9 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
             self.__dict__.update(self._threshold_attributes(vars(self)))
         return self
 
+    @available_if(_labels_training_rows)
     def fit_predict(self, X, y=None):
-        """Fit, and tell inliers from outliers among the training rows.
+        """Fit, and tell inliers from outliers among the training rows; not available with ``novelty``.
 
         Parameters
         ----------
@@ -289,8 +299,8 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
         }
 
     def _threshold_attributes(self, fitted: Mapping[str, Any]) -> dict:
-        # contamination is a share of what `predict` says of the training rows, as scikit-learn's checks have it
-        errors = fitted["_errors" if isinstance(self.contamination, str) else "_training_errors"]
+        is_of_training_rows = not (self.novelty or isinstance(self.contamination, str))
+        errors = fitted["_training_errors" if is_of_training_rows else "_errors"]
         rule = threshold_rule(self.threshold, self.contamination, self.novelty)
         threshold = rule(errors, fitted["_measure"].resolution)
         return {"threshold_": threshold, "offset_": -threshold}
