@@ -40,9 +40,9 @@ def _learn_few_rows(n_rows: int, n_features: int) -> DenoisingAutoEncoder:
     """Return an autoencoder with a prototype for each row, as far as there are 64."""
     return DenoisingAutoEncoder(
         min(n_rows, 64),
-        network=MemoryNetwork(temperature=0.5),
+        network=MemoryNetwork(temperature=0.3),
         loss="absolute_error",
-        noise_level=(0.05, 0.5),
+        noise_level=0.3,
         batch_size=64,
         learning_rate_init=1e-2,
         max_iter=100,
