@@ -260,6 +260,21 @@ def test_auto_is_one_network_on_all_rows_or_several_on_four_fifths(parameters, s
         assert [len(member.rows) for member in model._members] == sizes
 
 
+def test_rows_that_hardly_any_member_left_out(rows):
+    detector = AutoEncoderOutlierDetector(small(), n_estimators=2, max_samples=58, random_state=0)
+    with pytest.warns(UserWarning, match="Only [234] of 60 rows were left out by a member"):
+        detector.fit(rows)
+
+
+def test_no_row_measured_that_a_member_left_out(rows, monkeypatch):
+    monkeypatch.setattr(skae.outliers.bagging, "MAX_MEASURED", 3)
+    detector = AutoEncoderOutlierDetector(small(), n_estimators=1, max_samples=59, random_state=0)
+    with pytest.warns(UserWarning, match="Only 0 of 3 rows"):
+        detector.fit(rows)
+    assert detector.autoencoder_.out_of_bag_errors_ is None
+    assert np.isfinite(detector.threshold_)
+
+
 def test_one_row_is_not_all_rows(rows):
     detector = AutoEncoderOutlierDetector(small(), max_samples=1, random_state=0).fit(rows)
     assert [len(member.rows) for member in detector.autoencoder_._members] == [1]

@@ -22,6 +22,7 @@ from skae import (
     StackedAutoEncoderClassifier,
     VariationalAutoEncoder,
 )
+from skae.training import History
 
 
 def small(**parameters):
@@ -273,6 +274,32 @@ def test_a_bad_threshold_leaves_the_old_one(mixed):
         assert (detector.threshold_, detector.threshold, detector.contamination) == (0.5, 0.5, "auto")
 
 
+def test_the_threshold_is_tuned_on_labelled_rows(mixed):
+    X, y = mixed
+    detector = AutoEncoderOutlierDetector(small(max_iter=60), novelty=True, threshold=1e9, random_state=0).fit(X, y)
+    assert detector.tune_threshold(X, y) is detector
+    assert accuracy_score(y, detector.predict(X)) > 0.99
+    assert detector.threshold == detector.threshold_
+    tuned = detector.threshold_
+    for labels, metric, message in (
+        (np.ones(len(X)), "f1", "y holds"),
+        (np.where(y == 1, 0, 1), "f1", "y holds"),
+        (y, "accuracy", "metric='accuracy' must be"),
+        (y, ["f1"], "must be a function or one of"),
+        (y, lambda y, labels: np.nan, "returned NaN"),
+        (y[1:], "f1", "inconsistent numbers of samples"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            detector.tune_threshold(X, labels, metric)
+    assert detector.threshold_ == detector.threshold == tuned
+
+
+def test_novelty_is_that_of_the_fit(mixed):
+    detector = AutoEncoderOutlierDetector(n_estimators=4, random_state=0).fit(mixed[0])
+    expected = detector.set_threshold(contamination=0.3).threshold_
+    assert detector.set_params(novelty=True).set_threshold(contamination=0.3).threshold_ == expected
+
+
 def test_a_search_over_errors_and_thresholds_trains_once_a_fold(tmp_path, mixed, trainings):
     X, y = mixed
     shuffled = np.random.default_rng(0).permutation(len(X))
@@ -293,7 +320,7 @@ def test_p_values_are_ranks_among_held_out_rows(mixed):
 
 
 def test_p_values_need_held_out_rows(mixed):
-    with pytest.raises(ValueError, match=r"set n_estimators=10, or calibration_fraction=0\.2"):
+    with pytest.raises(ValueError, match=r"set n_estimators=10 and max_samples=0\.8, or calibration_fraction=0\.2"):
         AutoEncoderOutlierDetector(small()).fit(mixed[0]).p_values(mixed[0])
 
 
@@ -384,6 +411,26 @@ def test_sigint_leaves_a_usable_detector(mixed):
     assert "weights of epoch" in caught.value.__notes__[0]
     assert detector.autoencoder_.n_iter_ == 5
     assert set(detector.predict(X)) <= {-1, 1}
+
+
+def test_an_interrupted_fit_leaves_no_errors_to_a_complete_one(tmp_path, mixed, monkeypatch):
+    X, _ = mixed
+    detector = AutoEncoderOutlierDetector(small(max_iter=30), memory=str(tmp_path), random_state=0)
+    add = History.add
+
+    def interrupt(history, *args):
+        add(history, *args)
+        if len(history.epochs) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(History, "add", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        detector.fit(X)
+    monkeypatch.undo()
+    detector.score_samples(X)
+    complete = detector.fit(X)
+    assert complete.autoencoder_.n_iter_ == 30
+    np.testing.assert_allclose(complete.score_samples(X), complete.autoencoder_.score_samples(X), rtol=1e-6)
 
 
 def test_divergence_leaves_the_earlier_detector(mixed):

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+from sklearn.base import clone
 
-from skae import AutoEncoderTransformer, StackedAutoEncoder, VariationalAutoEncoder
+from skae import AutoEncoderOutlierDetector, AutoEncoderTransformer, StackedAutoEncoder, VariationalAutoEncoder
 from skae.outliers.errors import RIDGE, ErrorMeasure, make_measure
 
 
@@ -47,6 +48,25 @@ def test_contributions_sum_to_the_error(error, loss, rows):
     model = StackedAutoEncoder(2, hidden_layer_sizes=(8,), max_iter=5, loss=loss, random_state=0).fit(X)
     measure = make_measure(error, model, X)
     np.testing.assert_allclose(measure.contributions(X).sum(1), measure.errors(X), rtol=1e-9)
+
+
+@pytest.mark.parametrize("error", ["squared_error", "absolute_error", "whitened"])
+@pytest.mark.parametrize(("unit", "offset"), [(1e-6, 0.0), (1.0, 1e8), (1e5, 0.0)])
+def test_residuals_of_the_default_may_have_any_unit_and_offset(error, unit, offset):
+    X = np.random.default_rng(0).normal(size=(200, 4))
+    X[:5] *= 20
+    detector = AutoEncoderOutlierDetector(n_estimators=20, error=error, random_state=0)
+    plain, other = (clone(detector).fit(rows).predict(rows) for rows in (X, X * unit + offset))
+    assert (plain[:5] == -1).all()
+    assert (plain == other).mean() > 0.98  # float64 rounds rows so far from 0
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("unit", [1e-300, 1e200])
+def test_residuals_that_cannot_be_whitened(unit):
+    X = np.random.default_rng(0).normal(size=(50, 3)) * unit
+    with pytest.raises(ValueError, match="needs residuals whose squares float64 holds: scale X"):
+        AutoEncoderOutlierDetector(n_estimators=4, error="whitened", random_state=0).fit(X)
 
 
 def test_a_bound_has_no_parts(rows):

@@ -1,12 +1,16 @@
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from scipy.stats import median_abs_deviation
 from sklearn.base import clone
+from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from skae import AutoEncoderOutlierDetector, AutoEncoderTransformer, VariationalAutoEncoder
-from skae.outliers.threshold import parse_rule, threshold_rule
+from skae.outliers.threshold import best_threshold, parse_rule, threshold_rule
 
 ERRORS = np.random.default_rng(0).gamma(2, size=200)
 
@@ -42,7 +46,20 @@ def test_forms(rule, expected):
 
 
 @pytest.mark.parametrize(
-    "rule", ["", "max", "mean+", "mean+2", "mean*2", "mean+1.2.3*std", "std", "mean+-1*std", "2*std"]
+    "rule",
+    [
+        "",
+        "max",
+        "mean+",
+        "mean+2",
+        "mean*2",
+        "mean+1.2.3*std",
+        "std",
+        "mean+-1*std",
+        "2*std",
+        "mean+1e400*std",
+        "1e400*median",
+    ],
 )
 def test_what_does_not_parse_is_told_the_rules(rule):
     with pytest.raises(
@@ -174,3 +191,41 @@ def test_a_gross_error_does_not_hide_others(novelty, n_spreads, k):
 def test_named_rules_are_not_limited():
     errors = np.r_[ERRORS, 1e6]
     assert threshold_rule("mean+1*std", "auto", False)(errors, lambda e: 0.0) == errors.mean() + errors.std()
+
+
+# ---- the best threshold on labelled rows -------------------------------------------------------------------
+
+F1 = partial(f1_score, pos_label=-1, zero_division=0.0)
+
+
+@pytest.mark.parametrize(("name", "metric"), [("f1", F1), ("balanced_accuracy", balanced_accuracy_score)])
+@given(
+    errors=arrays(np.float64, 30, elements=st.sampled_from([0.1, 0.2, 0.25, 1.0, 3.0, 1e9])),
+    outlier=arrays(bool, 30).filter(lambda outlier: 0 < outlier.sum() < 30),
+)
+def test_no_other_threshold_is_better(name, metric, errors, outlier):
+    y = np.where(outlier, -1, 1)
+
+    def value(threshold):
+        return metric(y, np.where(errors > threshold, -1, 1))
+
+    best = max(map(value, np.unique(errors)))
+    assert value(best_threshold(errors, y, name)) >= best - 1e-12
+    assert value(best_threshold(errors, y, metric)) >= best - 1e-12
+
+
+@pytest.mark.parametrize("metric", ["f1", F1])
+def test_few_outliers_among_many_rows_are_found(metric):
+    errors, y = np.random.default_rng(0).gamma(2, size=5000), np.ones(5000, int)
+    y[:3], errors[:3] = -1, [20, 30, 40]
+    assert F1(y, np.where(errors > best_threshold(errors, y, metric), -1, 1)) == 1
+
+
+def test_a_metric_must_return_numbers():
+    with pytest.raises(ValueError, match="returned NaN; it must return a number"):
+        best_threshold(ERRORS, np.r_[-1, np.ones(199)], lambda y, labels: np.nan)
+
+
+def test_errors_beyond_any_threshold_are_an_error():
+    with pytest.raises(ValueError, match=r"Most errors of the training rows exceed 1e\+150: scale X"):
+        threshold_rule("auto", "auto", True)(np.array([1.0, 1e160, 1e200]), lambda error: 0.0)

@@ -146,6 +146,11 @@ class BaggedAutoEncoders(CallbackSupportMixin, BaseEstimator):
         return None if self.scale_free else self.autoencoders_[0]._error_power
 
     @property
+    def _rounded_residual(self) -> float | None:
+        """Largest residual in X's units that may be nothing but rounding; None where X is not scaled."""
+        return None if self._scaler is None else float(ROUNDED * self._scaler.scale.mean())
+
+    @property
     def _rounded_error(self) -> float:
         """Largest error that may be nothing but rounding, beyond what `ErrorMeasure` knows of."""
         if not self.scale_free:
@@ -229,6 +234,10 @@ class BaggedAutoEncoders(CallbackSupportMixin, BaseEstimator):
             # a row may have been left out by one bag only
             out_of_bag[numbers] = np.fmax.reduce(self._bag_means(measured, Z[numbers], typical, numbers))
             training = self._bag_means(measured, Z[numbers], typical).max(0)
+            n_left_out = int((~np.isnan(out_of_bag)).sum())
+            if 10 * n_left_out < len(numbers):
+                warn_user(f"Only {n_left_out} of {len(numbers)} rows were left out by a member. Lower max_samples.")
+            out_of_bag = out_of_bag if n_left_out else None
         # in one assignment: another thread may have the same model, of a search
         self.__dict__.update(_typical=typical, out_of_bag_errors_=out_of_bag, _training_errors=training)
 
@@ -283,3 +292,9 @@ def train(key, X, model, caller, context) -> dict:
     """Fit a model; return its fitted state, which `joblib.Memory` keeps by ``key`` and X."""
     fit_within(context, caller, model, X)
     return fitted_state(model)
+
+
+def weights(model) -> list:
+    """Return the weights of a fitted autoencoder, or of the members of a bag."""
+    networks = [autoencoder._network for autoencoder in getattr(model, "autoencoders_", [model])]
+    return [tensor.numpy(force=True) for network in networks for tensor in network.state_dict().values()]

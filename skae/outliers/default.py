@@ -7,6 +7,7 @@ from numbers import Integral
 
 import numpy as np
 
+from skae._compat import warn_user
 from skae.estimators import DenoisingAutoEncoder
 from skae.networks import MemoryNetwork
 from skae.outliers.bagging import BaggedAutoEncoders
@@ -20,14 +21,17 @@ def default_bags(
 ) -> BaggedAutoEncoders:
     """Return denoising autoencoders for a table of which nothing is known; "auto" stands for what is chosen here."""
     if n_samples < 2:
-        raise ValueError(f"Found array with {n_samples} sample(s) while a minimum of 2 is required.")
+        raise ValueError(f"Found array with {n_samples} sample(s) to train on while a minimum of 2 is required.")
+    most = max(1, min(n_samples - 1, round(0.9 * n_samples)))  # the others tell a member's usual error
     if not isinstance(max_samples, str):
         sizes = [max_samples if isinstance(max_samples, Integral) else round(max_samples * n_samples)]
+        if sizes[0] > most:
+            warn_user(f"max_samples={max_samples} of {n_samples} rows leaves too few to compare with: {most} are used.")
     elif novelty:
         sizes = [min(N_STEPS * BATCH_SIZE, round(0.8 * n_samples))]
     else:  # few rows hardly hold outliers; more tell how columns depend on each other, where they are few of all
         sizes = [max(2, min(16, n_samples // 16)), *([64] if n_samples >= 256 else [])]
-    sizes = sorted({max(1, min(size, n_samples - 1)) for size in sizes})
+    sizes = sorted({max(1, min(size, most)) for size in sizes})
     make = _learn_normal_rows if novelty else _learn_few_rows
     if isinstance(n_estimators, str):
         n_estimators = 5 if novelty else len(sizes) * max(8, min(50, 50 * WIDE // n_features))

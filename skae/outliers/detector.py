@@ -21,7 +21,7 @@ from skae.estimators.batched_training import Fit, TrainingPlan, find_fitted
 from skae.estimators.fit_key import cache_key, fit_key
 from skae.estimators.fitted import FLOATS, adopt_state
 from skae.estimators.transaction import transaction
-from skae.outliers.bagging import BaggedAutoEncoders, fit_within, train
+from skae.outliers.bagging import BaggedAutoEncoders, fit_within, train, weights
 from skae.outliers.default import default_bags
 from skae.outliers.errors import MEASURES, cached_errors, make_measure
 from skae.outliers.fitted import FittedDetector
@@ -80,7 +80,8 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
     contamination : float in (0, 0.5] or "auto", default="auto"
         Share of the training rows above the threshold, which is that quantile of their errors. With ``novelty`` these
         are the errors that rules take, so that it is the share of new normal rows too. Without it they are those of all
-        clones, so that `predict` calls just this share of the training rows outliers. "auto" is the rule
+        clones, so that `predict` calls just this share of the training rows outliers; with ``calibration_fraction``
+        they are those of the rows held out. "auto" is the rule
         "mean+2.25*std" with ``novelty``, else "mean+1*std", but at most a tenth of the training rows. In both, gross
         errors count as less, so that they do not hide others.
     calibration_fraction : float in (0, 1) or None, default=None
@@ -281,7 +282,8 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
     def _fitted_attributes(self, training: Training) -> dict:
         model, X_train, X_held_out = training
         key = None if self.memory is None else cache_key(model)
-        fit_id = None if key is None else joblib.hash((key, self.error, X_train))
+        # of the weights too: an interrupted fit's differ from a complete one's
+        fit_id = None if key is None else joblib.hash((key, weights(model), self.error, X_train))
         measure = make_measure(self.error, model, X_train)
         is_bag = getattr(model, "out_of_bag_errors_", None) is not None
         if is_bag and X_held_out is None:
@@ -290,6 +292,7 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
             errors = cached_errors(self.memory, fit_id, X_train if X_held_out is None else X_held_out, measure)
             training_errors = errors
         fitted = {"_measure": measure, "_errors": np.sort(errors), "_training_errors": np.sort(training_errors)}
+        fitted["_novelty"] = self.novelty
         return {
             "autoencoder_": model,
             "_fit_id": fit_id,
@@ -299,9 +302,10 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
         }
 
     def _threshold_attributes(self, fitted: Mapping[str, Any]) -> dict:
-        is_of_training_rows = not (self.novelty or isinstance(self.contamination, str))
+        novelty = fitted["_novelty"]
+        is_of_training_rows = not (novelty or isinstance(self.contamination, str))
         errors = fitted["_training_errors" if is_of_training_rows else "_errors"]
-        rule = threshold_rule(self.threshold, self.contamination, self.novelty)
+        rule = threshold_rule(self.threshold, self.contamination, novelty)
         threshold = rule(errors, fitted["_measure"].resolution)
         return {"threshold_": threshold, "offset_": -threshold}
 

@@ -21,8 +21,10 @@ class ErrorMeasure:
         self.model = model
         # of the residuals in the error; the model's may have none
         self.power = power or getattr(model, "_error_power", None)
+        self.least = 0.0 if power else getattr(model, "_rounded_error", 0.0)
         some = X[:: 1 + len(X) // 1000]  # whose largest value could be an outlier's
-        self.rounded = ROUNDED * (float(np.quantile(np.abs(some), 0.9)) or 1.0)
+        of_values = ROUNDED * (float(np.quantile(np.abs(some), 0.9)) or 1.0)
+        self.rounded: float = getattr(model, "_rounded_residual", None) or of_values
 
     def resolution(self, error: float) -> float:
         """Return by how much an error may differ from this one and be the same.
@@ -30,7 +32,7 @@ class ErrorMeasure:
         The processor rounds a row's result differently in other company, and errors are small differences of large
         values where rows are reconstructed well.
         """
-        same = max(SAME * abs(error), getattr(self.model, "_rounded_error", 0.0))
+        same = max(SAME * abs(error), self.least)
         if self.power is None:
             return same
         residual = max(error, 0.0) ** (1 / self.power)
@@ -56,24 +58,24 @@ class ErrorMeasure:
 class ResidualMeasure(ErrorMeasure):
     """A mean over the features of a function of the residuals."""
 
-    def __init__(self, model: Any, X: np.ndarray, parts: Callable[[np.ndarray], np.ndarray], power: int):
+    def __init__(self, model: Any, X: np.ndarray, function: Callable[[np.ndarray], np.ndarray], power: int):
         super().__init__(model, X, power)
-        self.parts = parts  # from residuals to each feature's error, of the same shape
+        self.function = function  # from residuals to each feature's error, of the same shape
 
     def errors(self, X: np.ndarray) -> np.ndarray:
         """Return the error of each row, (n,)."""
-        return np.concatenate([self.parts(residuals).mean(1) for residuals in self.residuals(X)])
+        return np.concatenate([self._parts(residuals).sum(1) for residuals in self.residuals(X)])
 
     def out_of_bag_errors(self, X: np.ndarray) -> np.ndarray:
         """Return the errors of training rows over the members of a bag that did not see them, (m,), m <= n."""
         numbers = np.flatnonzero(~np.isnan(self.model.out_of_bag_errors_))
-        return self.parts(X[numbers] - self.model.reconstruct_out_of_bag(X[numbers], numbers)).mean(1)
+        return self._parts(X[numbers] - self.model.reconstruct_out_of_bag(X[numbers], numbers)).sum(1)
 
     training_errors = errors
 
     def contributions(self, X: np.ndarray) -> np.ndarray:
         """Return each feature's part of it, (n, n_features)."""
-        return np.concatenate([self.parts(residuals) for residuals in self.residuals(X)]) / X.shape[1]
+        return np.concatenate([self._parts(residuals) for residuals in self.residuals(X)])
 
     def residuals(self, X: np.ndarray) -> Iterator[np.ndarray]:
         """Yield the residuals, a chunk of rows at a time, float64."""
@@ -82,16 +84,23 @@ class ResidualMeasure(ErrorMeasure):
             rows = X[start : start + CHUNK_ROWS].astype(np.float64)
             yield rows - self.model.reconstruct(rows)
 
+    def _parts(self, residuals: np.ndarray) -> np.ndarray:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self.function(residuals) / residuals.shape[1]
+
 
 class WhitenedError(ResidualMeasure):
     """Squared Mahalanobis norm of the residuals: by their mean and covariance on the training rows, with a ridge."""
 
     def __init__(self, model: Any, X: np.ndarray):
         super().__init__(model, X, self._whiten, power=2)
-        self.mean = sum(residuals.sum(0) for residuals in self.residuals(X)) / len(X)
-        covariance = sum((r - self.mean).T @ (r - self.mean) for r in self.residuals(X)) / len(X)
-        # where residuals are nothing but rounding it stays the error, or they would be magnified
-        ridge = max(RIDGE * np.trace(covariance) / len(covariance), self.rounded**2)
+        with np.errstate(all="ignore"):
+            self.mean = sum(residuals.sum(0) for residuals in self.residuals(X)) / len(X)
+            covariance = sum((r - self.mean).T @ (r - self.mean) for r in self.residuals(X)) / len(X)
+            # where residuals are nothing but rounding it stays the error, or they would be magnified
+            ridge = max(RIDGE * np.trace(covariance) / len(covariance), np.square(self.rounded))
+        if not 0 < ridge < np.inf:
+            raise ValueError("error='whitened' needs residuals whose squares float64 holds: scale X (StandardScaler).")
         self.precision = np.linalg.inv(covariance + ridge * np.eye(len(covariance)))
         self.rounded *= float(np.sqrt(np.linalg.norm(self.precision, 2)))
 

@@ -22,7 +22,8 @@ class FittedDetector(OutlierMixin, BaseEstimator):
     _fit_id: str | None  # identifies the fit in ``memory``; None where that is not certain
     _measure: ErrorMeasure
     _errors: np.ndarray  # those that rules set the threshold on, ascending
-    _training_errors: np.ndarray  # those that a contamination sets it on
+    _training_errors: np.ndarray  # those that a contamination sets it on without novelty
+    _novelty: bool  # the parameter, as it was in the fit
     _of_new_rows: bool  # whether these are of rows that the model, or the members of a bag, were not trained on
     offset_: float
 
@@ -80,7 +81,7 @@ class FittedDetector(OutlierMixin, BaseEstimator):
             1 for inliers, -1 for outliers.
         metric : {"f1", "balanced_accuracy"} or callable, default="f1"
             What to maximise: F1 of the outliers, the mean share of inliers and outliers that are found, or a function
-            ``metric(y, labels)``.
+            ``metric(y, labels)``, for which at most 500 thresholds are tried.
 
         Returns
         -------
@@ -90,16 +91,17 @@ class FittedDetector(OutlierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If y does not hold 1 and -1 and nothing else, or ``metric`` is unknown; nothing has changed then.
+            If y does not hold 1 and -1 and nothing else, or ``metric`` is unknown or returns NaN; nothing has changed
+            then.
         """
-        if not callable(metric) and metric not in METRICS:
+        if not (callable(metric) or (isinstance(metric, str) and metric in METRICS)):
             raise ValueError(f"metric={metric!r} must be a function or one of {sorted(METRICS)}.")
         errors = -self.score_samples(X)
         y = column_or_1d(y)
         check_consistent_length(errors, y)
         if set(np.unique(y)) != {-1, 1}:
             raise ValueError(f"y holds {np.unique(y)[:5]}; it must hold 1 for inliers and -1 for outliers, both.")
-        return self.set_threshold(best_threshold(errors, y, METRICS.get(metric, metric)))
+        return self.set_threshold(best_threshold(errors, y, metric))
 
     def p_values(self, X):
         """Return the probability that a normal row has an error as large as each row's: conformal p-values.
@@ -135,7 +137,7 @@ class FittedDetector(OutlierMixin, BaseEstimator):
         if not self._of_new_rows:
             raise ValueError(
                 "p_values compares with rows that the autoencoder was not trained on, and there are none: set "
-                "n_estimators=10, or calibration_fraction=0.2 to hold some out, and fit again."
+                "n_estimators=10 and max_samples=0.8, or calibration_fraction=0.2 to hold some out, and fit again."
             )
         n_larger = len(self._errors) - np.searchsorted(self._errors, self._row_errors(rows))
         return (1 + n_larger) / (1 + len(self._errors))

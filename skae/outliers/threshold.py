@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 from scipy.stats import median_abs_deviation
-from sklearn.metrics import balanced_accuracy_score, f1_score
 
 # with novelty, and without it, where at most the share FLAGGED of the training rows is called outliers; chosen on 22
 # sets of ADBench
@@ -50,7 +48,7 @@ def parse_rule(rule: str) -> Callable[..., float]:
     of "mad", the median absolute deviation.
     """
     match = _RULE.fullmatch(rule.replace(" ", ""))
-    if match is None:
+    if match is None or not np.isfinite([float(match[name] or 1) for name in ("factor", "k")]).all():
         raise ValueError(
             f"threshold={rule!r} is not a rule. Rules are 'auto', 'mean' or 'median', also scaled ('2*median') or plus "
             "a multiple of the errors' spread, 'std' or 'mad' (median absolute deviation): 'mean+1*std', "
@@ -115,6 +113,8 @@ def threshold_rule(
         return lambda errors, resolution: number
 
     def above_equals(errors: np.ndarray, resolution: Resolution) -> float:
+        if np.median(errors) > LARGEST:
+            raise ValueError(f"Most errors of the training rows exceed {LARGEST}: scale X (StandardScaler).")
         errors = np.minimum(errors, LARGEST)  # infinite ones are outliers' whatever the threshold
         value = rule(errors, resolution)
         near = resolution(value)
@@ -123,16 +123,29 @@ def threshold_rule(
     return above_equals
 
 
-METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
-    "f1": partial(f1_score, pos_label=-1, zero_division=0.0),
-    "balanced_accuracy": balanced_accuracy_score,
+# of arrays, one item a threshold: outliers found, rows flagged; and of numbers: outliers, inliers
+METRICS: dict[str, Callable[..., np.ndarray]] = {
+    "f1": lambda found, flagged, n_outliers, n_inliers: 2 * found / (flagged + n_outliers),
+    "balanced_accuracy": lambda found, flagged, n_outliers, n_inliers: (
+        (1 + found / n_outliers - (flagged - found) / n_inliers) / 2
+    ),
 }
-MAX_TRIED = 500  # thresholds
+MAX_TRIED = 500  # thresholds for another metric, half of them the highest
 
 
-def best_threshold(errors: np.ndarray, y: np.ndarray, metric: Callable[[np.ndarray, np.ndarray], float]) -> float:
+def best_threshold(errors: np.ndarray, y: np.ndarray, metric: str | Callable[[np.ndarray, np.ndarray], float]) -> float:
     """Return the threshold between two of the errors for which the metric of y and the labels is largest."""
-    distinct = np.unique(np.minimum(errors, LARGEST))
+    errors = np.minimum(errors, LARGEST)
+    distinct = np.unique(errors)
     tried = np.r_[distinct[:-1] + np.diff(distinct) / 2, distinct[-1]]  # the last calls no row an outlier
-    tried = tried[np.unique(np.linspace(0, len(tried) - 1, MAX_TRIED).astype(int))]
-    return float(tried[np.argmax([metric(y, np.where(errors > threshold, -1, 1)) for threshold in tried])])
+    if isinstance(metric, str):
+        ordered, of_outliers = np.sort(errors), np.sort(errors[y == -1])
+        flagged, found = (len(e) - np.searchsorted(e, tried, side="right") for e in (ordered, of_outliers))
+        values = METRICS[metric](found, flagged, len(of_outliers), len(errors) - len(of_outliers))
+    else:
+        n, half = len(tried), MAX_TRIED // 2
+        tried = tried[np.unique(np.r_[np.linspace(0, n - 1, half).astype(int), np.arange(max(0, n - half), n)])]
+        values = np.array([metric(y, np.where(errors > threshold, -1, 1)) for threshold in tried], dtype=float)
+        if np.isnan(values).any():
+            raise ValueError(f"metric={metric!r} returned NaN; it must return a number, the larger the better.")
+    return float(tried[np.argmax(values)])
