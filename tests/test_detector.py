@@ -451,7 +451,7 @@ def test_divergence_leaves_the_earlier_detector(mixed):
         ({"threshold": "mean+huge"}, "threshold='mean.huge' is not a rule. Rules are"),
         ({"threshold": float("inf")}, "'threshold' parameter"),
         ({"autoencoder": StackedAutoEncoderClassifier()}, "'autoencoder' parameter"),
-        ({"threshold": 1.0, "contamination": 0.1}, "both set the threshold: leave one of them at 'auto'"),
+        ({"threshold": 1.0, "contamination": 0.1}, "both set it: leave one of them at 'auto'"),
         ({"autoencoder": StandardScaler()}, "'autoencoder' parameter"),
         ({"autoencoder": small(device="tpu")}, "device='tpu' is unknown"),
         ({"memory": 3}, "'memory' parameter"),

@@ -111,7 +111,7 @@ class BaggedAutoEncoders(CallbackSupportMixin, BaseEstimator):
         """Train the members; an interruption keeps those that have been trained."""
         context = self._init_callback_context(max_subtasks=self._n_members)
         context.call_on_fit_task_begin(estimator=self, X=X)
-        planned_for, fits = vars(self).get("_planned", (None, []))
+        planned_for, fits = self.__dict__.pop("_planned", (None, []))
         if planned_for is not X:
             fits = self.draw_fits(X)
         try:
@@ -178,17 +178,20 @@ class BaggedAutoEncoders(CallbackSupportMixin, BaseEstimator):
 
     def feature_errors(self, X):
         """Return each feature's part of the error of each row, (n, n_features)."""
-        return np.concatenate([self._of_worst_bag(_feature_errors, Z, self._typical) for Z in self._chunks(X)])
+        parts = (self._of_worst_bag(lambda a, Z: a.feature_errors(Z), Z, self._typical) for Z in self._chunks(X))
+        return np.concatenate(list(parts))
 
     def reconstruct(self, X):
         """Return the mean reconstruction of each row, of several bags by that of the largest error, (n, n_features)."""
-        parts = [self._of_worst_bag(_reconstructions, Z, np.ones_like(self._typical)) for Z in self._chunks(X)]
-        return self._unscale(np.concatenate(parts)).astype(X.dtype)
+        return np.concatenate([self._reconstruct(Z) for Z in self._chunks(X)]).astype(X.dtype)
 
     def reconstruct_out_of_bag(self, X: np.ndarray, numbers: np.ndarray) -> np.ndarray:
         """Return `reconstruct` of the training rows of these numbers by members that were not trained on them."""
-        ones = np.ones_like(self._typical)
-        return self._unscale(self._of_worst_bag(_reconstructions, self.scale(X), ones, numbers))
+        return self._reconstruct(self.scale(X), numbers)
+
+    def _reconstruct(self, Z: np.ndarray, *numbers: np.ndarray) -> np.ndarray:
+        means = self._of_worst_bag(lambda a, Z: a.reconstruct(Z), Z, np.ones_like(self._typical), *numbers)
+        return means if self._scaler is None else self._scaler.inverse_transform(means)
 
     def _of_worst_bag(self, function: Function, Z: np.ndarray, *args: Any) -> np.ndarray:
         """Return `_bag_means` in the bag where each row's error is largest, (n, ...)."""
@@ -226,10 +229,7 @@ class BaggedAutoEncoders(CallbackSupportMixin, BaseEstimator):
                 left_out = errors[id(autoencoder)][np.isin(numbers, rows, invert=True)]
                 rounded = ROUNDED**autoencoder._error_power
                 typical[k] = np.median(left_out) if np.median(left_out) > rounded else max(left_out.mean(), rounded)
-
-            def measured(autoencoder: Any, Z: np.ndarray) -> np.ndarray:
-                return errors[id(autoencoder)]
-
+            measured: Function = lambda autoencoder, Z: errors[id(autoencoder)]  # noqa: E731
             out_of_bag = np.full(len(Z), np.nan)
             # a row may have been left out by one bag only
             out_of_bag[numbers] = np.fmax.reduce(self._bag_means(measured, Z[numbers], typical, numbers))
@@ -244,15 +244,9 @@ class BaggedAutoEncoders(CallbackSupportMixin, BaseEstimator):
     def _fitted_members(self) -> list[Member]:
         return [member for member in self._members if member.autoencoder.__sklearn_is_fitted__()]
 
-    def _unscale(self, Z: np.ndarray) -> np.ndarray:
-        return Z if self._scaler is None else self._scaler.inverse_transform(Z)
-
     def _chunks(self, X: np.ndarray) -> Iterator[np.ndarray]:
         for start in range(0, len(X), CHUNK_ROWS):
             yield self.scale(X[start : start + CHUNK_ROWS])
-
-    def __getstate__(self):
-        return {name: value for name, value in super().__getstate__().items() if name != "_planned"}
 
     def __sklearn_is_fitted__(self) -> bool:
         return "_typical" in vars(self)
@@ -272,14 +266,6 @@ def _errors(autoencoder: Any, Z: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(errors), np.inf, errors)
 
 
-def _feature_errors(autoencoder: Any, Z: np.ndarray) -> np.ndarray:
-    return autoencoder.feature_errors(Z)
-
-
-def _reconstructions(autoencoder: Any, Z: np.ndarray) -> np.ndarray:
-    return autoencoder.reconstruct(Z)
-
-
 def fit_within(context, caller, estimator, X) -> None:
     """Fit an estimator as a task of the caller's fit, for callbacks."""
     with context.propagate_callback_context(estimator):
@@ -292,9 +278,3 @@ def train(key, X, model, caller, context) -> dict:
     """Fit a model; return its fitted state, which `joblib.Memory` keeps by ``key`` and X."""
     fit_within(context, caller, model, X)
     return fitted_state(model)
-
-
-def weights(model) -> list:
-    """Return the weights of a fitted autoencoder, or of the members of a bag."""
-    networks = [autoencoder._network for autoencoder in getattr(model, "autoencoders_", [model])]
-    return [tensor.numpy(force=True) for network in networks for tensor in network.state_dict().values()]

@@ -21,7 +21,7 @@ from skae.estimators.batched_training import Fit, TrainingPlan, find_fitted
 from skae.estimators.fit_key import cache_key, fit_key
 from skae.estimators.fitted import FLOATS, adopt_state
 from skae.estimators.transaction import transaction
-from skae.outliers.bagging import BaggedAutoEncoders, fit_within, train, weights
+from skae.outliers.bagging import BaggedAutoEncoders, fit_within, train
 from skae.outliers.default import default_bags
 from skae.outliers.errors import MEASURES, cached_errors, make_measure
 from skae.outliers.fitted import FittedDetector
@@ -78,11 +78,10 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
         ``contamination``. Under these rules the error of a training row is the mean of those clones' that were not
         trained on it [3]_, where there are any.
     contamination : float in (0, 0.5] or "auto", default="auto"
-        Share of the training rows above the threshold, which is that quantile of their errors. With ``novelty`` these
-        are the errors that rules take, so that it is the share of new normal rows too. Without it they are those of all
-        clones, so that `predict` calls just this share of the training rows outliers; with ``calibration_fraction``
-        they are those of the rows held out. "auto" is the rule
-        "mean+2.25*std" with ``novelty``, else "mean+1*std", but at most a tenth of the training rows. In both, gross
+        Share of the training rows above the threshold, a quantile of their errors or of those held out. With
+        ``novelty`` these are the errors that rules take, so that it is the share of new normal rows too. Without it
+        they are those of all clones: `predict` calls just this share of the training rows outliers. "auto" is the rule
+        "mean+2.25*std" with ``novelty``, else "mean+1*std", but at most a tenth of the training rows; in both, gross
         errors count as less, so that they do not hide others.
     calibration_fraction : float in (0, 1) or None, default=None
         Share of the rows, drawn at random, that are held out of training: the threshold is set on their errors, and
@@ -98,8 +97,7 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
     memory : str, joblib.Memory or None, default=None
         Cache of trained autoencoders and of the errors of rows, as in `sklearn.pipeline.Pipeline`: with it, a search
         over ``threshold``, ``contamination`` or ``error`` trains once for each fold, and scores it once for each
-        ``error``. (To search the first two, give two grids,
-        ``[{"threshold": [...]}, {"contamination": [...]}]``: only one of them can be set.)
+        ``error``.
     random_state : int, RandomState instance or None, default=None
         Seed of the training and of the rows held out; None leaves the training to the autoencoder's own
         ``random_state``.
@@ -200,7 +198,7 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
             # scorers of a callback need labels: all rows are taken for normal
             callback_data = {"X": X, "y": np.ones(len(rows), dtype=int) if y is None else y}
             context.call_on_fit_task_begin(estimator=self, **callback_data)
-            X_normal = self._normal_rows(rows, y)
+            X_normal = normal_rows(rows, y if self.novelty else None)
             training = find_fitted(self, X_normal, NOT_TRAINED) or self._prepare(X_normal)
             try:
                 if not training.model.__sklearn_is_fitted__():
@@ -260,9 +258,6 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
 
     # ---- training ------------------------------------------------------------------------------------------
 
-    def _normal_rows(self, X: np.ndarray, y) -> np.ndarray:
-        return X if y is None or not self.novelty else normal_rows(X, y)
-
     def _prepare(self, X: np.ndarray) -> Training:
         X_train, X_held_out = hold_out(X, self.calibration_fraction, self.random_state)
         return Training(self._unfitted_model(*X_train.shape), X_train, X_held_out)
@@ -281,9 +276,12 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
 
     def _fitted_attributes(self, training: Training) -> dict:
         model, X_train, X_held_out = training
-        key = None if self.memory is None else cache_key(model)
-        # of the weights too: an interrupted fit's differ from a complete one's
-        fit_id = None if key is None else joblib.hash((key, weights(model), self.error, X_train))
+        fit_id = None
+        if self.memory is not None and (key := cache_key(model)) is not None:
+            states = [member._network.state_dict() for member in getattr(model, "autoencoders_", [model])]
+            # an interrupted fit has the key of a complete one, but not its weights
+            weights = [tensor.numpy(force=True) for state in states for tensor in state.values()]
+            fit_id = joblib.hash((key, weights, self.error, X_train))
         measure = make_measure(self.error, model, X_train)
         is_bag = getattr(model, "out_of_bag_errors_", None) is not None
         if is_bag and X_held_out is None:
@@ -303,8 +301,7 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
 
     def _threshold_attributes(self, fitted: Mapping[str, Any]) -> dict:
         novelty = fitted["_novelty"]
-        is_of_training_rows = not (novelty or isinstance(self.contamination, str))
-        errors = fitted["_training_errors" if is_of_training_rows else "_errors"]
+        errors = fitted["_errors" if novelty or isinstance(self.contamination, str) else "_training_errors"]
         rule = threshold_rule(self.threshold, self.contamination, novelty)
         threshold = rule(errors, fitted["_measure"].resolution)
         return {"threshold_": threshold, "offset_": -threshold}
@@ -312,7 +309,7 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
     def _plan_training(self, X, y) -> TrainingPlan | None:
         """Return what `fit` would train, if that can be batched with the training of others."""
         self._validate_params()
-        X_normal = self._normal_rows(validate_data(clone(self), X, dtype=FLOATS), y)
+        X_normal = normal_rows(validate_data(clone(self), X, dtype=FLOATS), y if self.novelty else None)
         training = self._prepare(X_normal)
         if isinstance(training.model, BaggedAutoEncoders):
             fits = training.model.plan(training.X_train)

@@ -109,25 +109,21 @@ class WhitenedError(ResidualMeasure):
         return centered @ self.precision * centered
 
 
-MEASURES = ("auto", "squared_error", "absolute_error", "whitened")
+FUNCTIONS = {"squared_error": (np.square, 2), "absolute_error": (np.abs, 1)}  # of residuals, and their powers
+MEASURES = ("auto", *FUNCTIONS, "whitened")
 
 
 def make_measure(error: str, model: Any, X_train: np.ndarray) -> ErrorMeasure:
     """Return the measure that an ``error`` parameter stands for."""
-    if error == "auto":
-        return ErrorMeasure(model, X_train)
-    if error == "whitened":
-        return WhitenedError(model, X_train)
-    if error == "squared_error":
-        return ResidualMeasure(model, X_train, np.square, power=2)
-    return ResidualMeasure(model, X_train, np.abs, power=1)
+    if error in FUNCTIONS:
+        return ResidualMeasure(model, X_train, *FUNCTIONS[error])
+    return ErrorMeasure(model, X_train) if error == "auto" else WhitenedError(model, X_train)
 
 
 def cached_errors(memory, fit_id, rows, measure) -> np.ndarray:
     """Return the error of each row, infinity where it is NaN; ``memory`` keeps it where ``fit_id`` is not None."""
-    if memory is None or fit_id is None:
-        return row_errors(fit_id, rows, measure)
-    return check_memory(memory).cache(row_errors, ignore=["measure"])(fit_id, rows, measure)
+    cache = None if fit_id is None else check_memory(memory).cache(row_errors, ignore=["measure"])
+    return (cache or row_errors)(fit_id, rows, measure)
 
 
 def row_errors(fit_id, rows, measure) -> np.ndarray:

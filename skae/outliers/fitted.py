@@ -91,8 +91,7 @@ class FittedDetector(OutlierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If y does not hold 1 and -1 and nothing else, or ``metric`` is unknown or returns NaN; nothing has changed
-            then.
+            If y holds anything but 1 and -1, or ``metric`` is unknown or returns NaN; nothing has changed then.
         """
         if not (callable(metric) or (isinstance(metric, str) and metric in METRICS)):
             raise ValueError(f"metric={metric!r} must be a function or one of {sorted(METRICS)}.")
@@ -107,9 +106,9 @@ class FittedDetector(OutlierMixin, BaseEstimator):
         """Return the probability that a normal row has an error as large as each row's: conformal p-values.
 
         They compare with rows that the model was not trained on: those held out, or the training rows of a bag, each by
-        the members that did not see it [1]_ [2]_. ``scipy.stats.false_discovery_control(p_values)`` adjusts them: rows
-        where it gives 0.1 or less hold about 10 % normal ones, if the rows compared with are normal ones, drawn like
-        those of X.
+        the members that did not see it (Bates et al. 2023; Kim, Xu and Barber 2020).
+        ``scipy.stats.false_discovery_control(p_values)`` adjusts them: rows where it gives 0.1 or less hold about 10 %
+        normal ones, if the rows compared with are normal ones, drawn like those of X.
 
         Parameters
         ----------
@@ -125,13 +124,6 @@ class FittedDetector(OutlierMixin, BaseEstimator):
         ------
         ValueError
             If there are no such rows: errors of training rows are too small to compare with.
-
-        References
-        ----------
-        .. [1] S. Bates, E. Candes, L. Lei, Y. Romano and M. Sesia, "Testing for outliers with conformal p-values",
-           Annals of Statistics 51, 2023.
-        .. [2] B. Kim, C. Xu and R. F. Barber, "Predictive inference is free with the jackknife+-after-bootstrap",
-           NeurIPS 2020.
         """
         rows = self._check_rows(X)
         if not self._of_new_rows:

@@ -13,6 +13,8 @@ HOLD_OUT = 1  # key of its random numbers, in addition to the autoencoder's
 
 def normal_rows(X: np.ndarray, y) -> np.ndarray:
     """Return the rows that are not labelled -1."""
+    if y is None:
+        return X
     y = check_y(y)
     check_consistent_length(X, y)
     outlier = y == -1

@@ -8,25 +8,20 @@ from collections.abc import Callable
 import numpy as np
 from scipy.stats import median_abs_deviation
 
-# with novelty, and without it, where at most the share FLAGGED of the training rows is called outliers; chosen on 22
-# sets of ADBench
+# by novelty, chosen on 22 sets of ADBench; without it at most the share FLAGGED of the training rows are outliers
 AUTO_RULES = {True: "mean+2.25*std", False: "mean+1*std"}
 FLAGGED = 0.1
-# distances of the 90% quantile from the median, beyond which an error counts as that, by novelty: a gross row would
-# raise the threshold above all others
+# by novelty: so many times further from the median than the 90% quantile errors count as that, lest they hide others
 AUTO_CLIPS = {True: 1000.0, False: 20.0}
 Resolution = Callable[[float], float]  # from an error to how far from it another one is the same
 LARGEST = 1e150  # float64 holds its square
-
-_STATISTICS: dict[str, Callable[[np.ndarray], float]] = {"mean": np.mean, "median": np.median}
 
 
 def _spread(name: str, errors: np.ndarray, resolution: Resolution) -> float:
     """Return the standard deviation or the median absolute deviation.
 
-    The latter is nothing but rounding where more than half of the errors are the same, as with binary columns. Then the
-    mean absolute deviation takes its place, times what makes the two equal for a normal distribution (Iglewicz &
-    Hoaglin 1993).
+    The latter is nothing but rounding where more than half of the errors are equal, as with binary columns. Then it is
+    the mean absolute deviation, times what makes both equal for a normal distribution (Iglewicz & Hoaglin 1993).
     """
     if name == "std":
         return float(np.std(errors))
@@ -36,44 +31,36 @@ def _spread(name: str, errors: np.ndarray, resolution: Resolution) -> float:
 
 _NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _RULE = re.compile(
-    rf"(?:(?P<factor>{_NUMBER})\*)?(?P<center>mean|median)"
-    rf"|(?P<origin>mean|median)(?P<sign>[+-])(?:(?P<k>{_NUMBER})\*)?(?P<spread>std|mad)"
+    rf"(?:(?P<factor>{_NUMBER})\*)?(?P<center>mean|median)(?:(?P<sign>[+-])(?:(?P<k>{_NUMBER})\*)?(?P<spread>std|mad))?"
 )
 
 
 def parse_rule(rule: str) -> Callable[..., float]:
     """Return the function from training errors, (n_samples,), and their resolution to the threshold of a rule.
 
-    A rule is "mean" or "median", which may be scaled ("2*median"), or one of them plus or minus a multiple of "std" or
-    of "mad", the median absolute deviation.
+    A rule is "mean" or "median", which may be scaled ("2*median"), perhaps plus or minus a multiple of "std" or of
+    "mad", the median absolute deviation.
     """
     match = _RULE.fullmatch(rule.replace(" ", ""))
-    if match is None or not np.isfinite([float(match[name] or 1) for name in ("factor", "k")]).all():
+    factor, k = (float((match and match[name]) or 1) for name in ("factor", "k"))
+    if match is None or not np.isfinite([factor, k]).all():
         raise ValueError(
             f"threshold={rule!r} is not a rule. Rules are 'auto', 'mean' or 'median', also scaled ('2*median') or plus "
-            "a multiple of the errors' spread, 'std' or 'mad' (median absolute deviation): 'mean+1*std', "
-            "'median+3*mad'."
+            "a multiple of 'std' or 'mad' (median absolute deviation): 'mean+1*std', 'median+3*mad'."
         )
-    if match["center"]:
-        factor, center = float(match["factor"] or 1), _STATISTICS[match["center"]]
+    center, spread = match["center"], match["spread"]
 
-        def scaled(errors: np.ndarray, resolution: Resolution = lambda error: 0.0) -> float:
-            value = center(errors)
-            if value < 0 and factor != 1:
-                raise ValueError(
-                    f"threshold={rule!r} multiplies errors, which must be positive; their {match['center']} is "
-                    f"{value:.3g}, as bounds on densities can be. Add a spread instead: 'median+3*mad'."
-                )
-            return float(factor * value)
+    def threshold(errors: np.ndarray, resolution: Resolution = lambda error: 0.0) -> float:
+        value = float(getattr(np, center)(errors))
+        if value < 0 and factor != 1:
+            raise ValueError(
+                f"threshold={rule!r} multiplies errors, which must be positive; their {center} is {value:.3g}, as "
+                "bounds on densities can be. Add a spread instead: 'median+3*mad'."
+            )
+        value *= factor
+        return value if spread is None else value + float(match["sign"] + "1") * k * _spread(spread, errors, resolution)
 
-        return scaled
-    k = float(match["sign"] + (match["k"] or "1"))
-    origin = _STATISTICS[match["origin"]]
-
-    def shifted(errors: np.ndarray, resolution: Resolution = lambda error: 0.0) -> float:
-        return float(origin(errors)) + k * _spread(match["spread"], errors, resolution)
-
-    return shifted
+    return threshold
 
 
 def _auto_rule(novelty: bool) -> Callable[..., float]:
@@ -98,8 +85,7 @@ def threshold_rule(
     if not isinstance(contamination, str):
         if threshold != "auto":
             raise ValueError(
-                f"threshold={threshold!r} and contamination={contamination!r} both set the threshold: leave one of "
-                "them at 'auto'."
+                f"threshold={threshold!r} and contamination={contamination!r} both set it: leave one of them at 'auto'."
             )
         share = 100 * contamination
 
@@ -123,12 +109,10 @@ def threshold_rule(
     return above_equals
 
 
-# of arrays, one item a threshold: outliers found, rows flagged; and of numbers: outliers, inliers
+# up to constants, for n_outliers and n_inliers in all, of which a threshold flags so many
 METRICS: dict[str, Callable[..., np.ndarray]] = {
-    "f1": lambda found, flagged, n_outliers, n_inliers: 2 * found / (flagged + n_outliers),
-    "balanced_accuracy": lambda found, flagged, n_outliers, n_inliers: (
-        (1 + found / n_outliers - (flagged - found) / n_inliers) / 2
-    ),
+    "f1": lambda found, alarms, n_outliers, n_inliers: found / (found + alarms + n_outliers),
+    "balanced_accuracy": lambda found, alarms, n_outliers, n_inliers: found / n_outliers - alarms / n_inliers,
 }
 MAX_TRIED = 500  # thresholds for another metric, half of them the highest
 
@@ -139,9 +123,9 @@ def best_threshold(errors: np.ndarray, y: np.ndarray, metric: str | Callable[[np
     distinct = np.unique(errors)
     tried = np.r_[distinct[:-1] + np.diff(distinct) / 2, distinct[-1]]  # the last calls no row an outlier
     if isinstance(metric, str):
-        ordered, of_outliers = np.sort(errors), np.sort(errors[y == -1])
-        flagged, found = (len(e) - np.searchsorted(e, tried, side="right") for e in (ordered, of_outliers))
-        values = METRICS[metric](found, flagged, len(of_outliers), len(errors) - len(of_outliers))
+        kinds = [np.sort(errors[y == label]) for label in (-1, 1)]
+        flagged = [len(kind) - np.searchsorted(kind, tried, side="right") for kind in kinds]
+        values = METRICS[metric](*flagged, *map(len, kinds))
     else:
         n, half = len(tried), MAX_TRIED // 2
         tried = tried[np.unique(np.r_[np.linspace(0, n - 1, half).astype(int), np.arange(max(0, n - half), n)])]
