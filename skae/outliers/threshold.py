@@ -11,7 +11,7 @@ from scipy.stats import median_abs_deviation
 # by novelty, chosen on 22 sets of ADBench; without it at most the share FLAGGED of the training rows are outliers
 AUTO_RULES = {True: "mean+2.25*std", False: "mean+1*std"}
 FLAGGED = 0.1
-# by novelty: so many times further from the median than the 90% quantile errors count as that, lest they hide others
+# by novelty; errors further from the median than so many times their 90% quantile are clipped: they would hide others
 AUTO_CLIPS = {True: 1000.0, False: 20.0}
 Resolution = Callable[[float], float]  # from an error to how far from it another one is the same
 LARGEST = 1e150  # float64 holds its square
