@@ -7,6 +7,7 @@ from numbers import Integral
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+import pandas as pd
 from sklearn.base import BaseEstimator, clone
 from sklearn.callback import CallbackSupportMixin
 
@@ -90,16 +91,17 @@ class BaggedAutoEncoders(CallbackSupportMixin, BaseEstimator):
         rng = np.random.default_rng(seed)
         self._scaler = ColumnScaler(X) if self.scale_free else None
         Z, fits, self._members = self.scale(X), [], []
+        self._copies = _numbers_of_copies(Z)
         for bag, (unfitted, n_estimators, max_samples) in enumerate(self.bags):
             is_number = isinstance(max_samples, Integral)
             if is_number and max_samples > len(X):
                 warn_user(f"max_samples={max_samples} exceeds the {len(X)} rows: all are used.")
             n = min(max_samples, len(X)) if is_number else max(1, round(max_samples * len(X)))
-            copies = _numbers_of_copies(X) if len(X) // 2 < n < len(X) else None
             for _ in range(n_estimators):
                 autoencoder: Any = clone(unfitted).set_params(random_state=seeds.pop(0) % 2**32)
                 order = rng.permutation(len(X))
-                rows = order[:n] if copies is None else np.argsort(order[copies], kind="stable")[:n]
+                # all copies of a row or none, where most rows are taken
+                rows = np.argsort(order[self._copies], kind="stable")[:n] if len(X) // 2 < n < len(X) else order[:n]
                 self._members.append(Member(autoencoder, bag, rows))
                 fits.append(Fit(autoencoder, Z, self._members[-1].rows))
             autoencoder._validate_params()
@@ -207,16 +209,20 @@ class BaggedAutoEncoders(CallbackSupportMixin, BaseEstimator):
         """Return the mean of a function of members and scaled rows over the members of each bag, (n_bags, n, ...).
 
         A member's values are divided by its number in ``typical``. ``numbers`` are those of Z among the training rows:
-        members that were trained on a row are left out, which is NaN where none is left.
+        members that were trained on a row or a copy of it are left out, which is NaN where none is left.
         """
         sums: dict[int, Any] = {}
         counts: dict[int, Any] = {}
         for (autoencoder, bag, rows), divisor in zip(self._fitted_members(), typical, strict=True):
-            counted = np.ones(len(Z), dtype=bool) if numbers is None else np.isin(numbers, rows, invert=True)
+            counted = np.ones(len(Z), dtype=bool) if numbers is None else self._left_out(numbers, rows)
             values = np.where(counted, function(autoencoder, Z).T, 0.0).T / divisor
             sums[bag], counts[bag] = sums.get(bag, 0.0) + values, counts.get(bag, 0) + counted
         with np.errstate(invalid="ignore"):
             return np.stack([(sums[bag].T / counts[bag]).T for bag in sums])
+
+    def _left_out(self, numbers: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Whether neither these training rows nor copies of them are among a member's rows."""
+        return np.isin(self._copies[numbers], self._copies[rows], invert=True)
 
     def _measure_members(self, Z: np.ndarray) -> None:
         """Set the typical error of each member, 1 without ``scale_free``, and the errors of training rows."""
@@ -226,7 +232,7 @@ class BaggedAutoEncoders(CallbackSupportMixin, BaseEstimator):
             numbers = np.unique(np.linspace(0, len(Z) - 1, MAX_MEASURED).astype(int))
             errors = {id(member.autoencoder): _errors(member.autoencoder, Z[numbers]) for member in fitted}
             for k, (autoencoder, _, rows) in enumerate(fitted if self.scale_free else []):
-                left_out = errors[id(autoencoder)][np.isin(numbers, rows, invert=True)]
+                left_out = errors[id(autoencoder)][self._left_out(numbers, rows)]
                 rounded = ROUNDED**autoencoder._error_power
                 typical[k] = np.median(left_out) if np.median(left_out) > rounded else max(left_out.mean(), rounded)
             measured: Function = lambda autoencoder, Z: errors[id(autoencoder)]  # noqa: E731
@@ -252,13 +258,14 @@ class BaggedAutoEncoders(CallbackSupportMixin, BaseEstimator):
         return "_typical" in vars(self)
 
 
-def _numbers_of_copies(X: np.ndarray) -> np.ndarray | None:
-    """Return a number for each row, the same for its copies, so that rows left out of a sample have none in it.
+def _numbers_of_copies(Z: np.ndarray) -> np.ndarray:
+    """Return a number for each row, the same for its copies, in the order of the rows.
 
-    None where new rows will have copies too: some row makes up more than a twentieth of all.
+    Each row has a number of its own where new rows will have copies too: some row makes up over a twentieth of all.
     """
-    _, numbers, counts = np.unique(X, axis=0, return_inverse=True, return_counts=True)
-    return numbers.ravel() if counts.max() <= 0.05 * len(X) else None
+    hashes = pd.util.hash_pandas_object(pd.DataFrame(Z), index=False)  # faster than np.unique of rows
+    numbers, _ = pd.factorize(hashes)
+    return numbers if np.bincount(numbers).max() <= 0.05 * len(Z) else np.arange(len(Z))
 
 
 def _errors(autoencoder: Any, Z: np.ndarray) -> np.ndarray:
