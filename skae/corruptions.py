@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,13 +43,14 @@ class GaussianOfManyLevels:
 
 @dataclass(frozen=True)
 class Masking:
-    """Set each value to 0 with probability ``noise_level``."""
+    """Set each value to 0, or another ``value``, with probability ``noise_level``."""
 
     noise_level: float
+    value: float = 0.0
 
     def __call__(self, x: Tensor, random: RandomStreams) -> Tensor:
         """Return a corrupted copy of x."""
-        return x.masked_fill(random.uniform(*x.shape[1:]) < self.noise_level, 0.0)
+        return x.masked_fill(random.uniform(*x.shape[1:]) < self.noise_level, self.value)
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,18 @@ class Swap:
 
 
 @dataclass(frozen=True)
+class OnNumbers:
+    """Put noise on the numbers of a table and leave its categories as they are."""
+
+    noise: Corruption
+    is_number: Tensor  # (n_features,)
+
+    def __call__(self, x: Tensor, random: RandomStreams) -> Tensor:
+        """Return a corrupted copy of x."""
+        return torch.where(self.is_number, self.noise(x, random), x)
+
+
+@dataclass(frozen=True)
 class FromCallable:
     """Apply a user's ``corruption(x, generator)`` to the (B, n_features) batch of each member."""
 
@@ -106,9 +120,27 @@ NAMES = {*KINDS, "salt_and_pepper"}
 
 
 def make_corruption(
+    corruption: str | Callable,
+    noise_level: float | Sequence[float],
+    X: np.ndarray,
+    device: torch.device | str,
+    layout: Any = None,
+) -> Corruption:
+    """Return the corruption that an estimator's parameters describe, for rows like those of X, on the device.
+
+    Of a table with a ``layout`` masked values become holes, and only numbers get noise.
+    """
+    made = _make(corruption, noise_level, X, device)
+    if layout is not None and isinstance(made, Masking):
+        return Masking(made.noise_level, np.nan)
+    if layout is None or not layout.categories or isinstance(made, Swap):
+        return made
+    return OnNumbers(made, torch.tensor([not n for n in layout.n_levels], device=device))
+
+
+def _make(
     corruption: str | Callable, noise_level: float | Sequence[float], X: np.ndarray, device: torch.device | str
 ) -> Corruption:
-    """Return the corruption that an estimator's parameters describe, for rows like those of X, on the device."""
     if not isinstance(corruption, str):
         return FromCallable(corruption)
     if isinstance(noise_level, Sequence):
@@ -124,6 +156,6 @@ def make_corruption(
             "value is changed."
         )
     if corruption == "salt_and_pepper":
-        low, high = (torch.tensor(v, dtype=torch.float32, device=device) for v in (X.min(0), X.max(0)))
+        low, high = (torch.tensor(v, dtype=torch.float32, device=device) for v in (np.fmin.reduce(X), np.fmax.reduce(X)))
         return SaltAndPepper(float(noise_level), low, high)
     return KINDS[corruption](float(noise_level))

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -32,7 +31,8 @@ class Network(nn.Module):
     encoder: nn.Module
     decoder: nn.Module
     n_members: int
-    broadcasts: ClassVar[bool] = False  # whether a single member takes any number of batches, (S, B, n), at once
+    broadcasts: bool = False  # whether a single member takes any number of batches, (S, B, n), at once
+    layout: Any = None  # of the cells that it takes, a `skae.tables.TableLayout`; None where it takes numbers only
 
     def encode(self, x: Tensor, random: RandomStreams | None = None) -> Tensor:
         """(K, B, n_features) -> (K, B, n_components)."""
@@ -66,7 +66,8 @@ class RowSummary(NamedTuple):
     mean: Tensor  # (n_features,)
     scale: float  # root mean variance of the features: one number, for their relative weights are the user's
     unresolved_columns: tuple[int, ...] = ()  # float32 cannot resolve their variation, so far from 0
-    X: np.ndarray | None = None  # (n_samples, n_features), the rows themselves
+    X: Any = None  # the rows themselves, (n_samples, n_features); X[numbers] are some of them
+    layout: Any = None  # of cells, where the network may be given NaN: a `skae.tables.TableLayout`
 
     @property
     def n_features(self) -> int:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, ClassVar
 
+from skae.estimators.parameters import CATEGORICAL_CONSTRAINTS, parameter
 from skae.estimators.reconstruction import BaseAutoEncoder
 
 
@@ -23,6 +24,7 @@ class AutoEncoderTransformer(BaseAutoEncoder):
     ----------
     n_components : int, default=32
         Width of the code.
+    {categorical_features}
     {shared_parameters}
 
     {shared_attributes}
@@ -50,4 +52,8 @@ class AutoEncoderTransformer(BaseAutoEncoder):
     (1797, 64)
     """
 
+    _: KW_ONLY
+    categorical_features: Any = parameter("from_dtype", *CATEGORICAL_CONSTRAINTS)
+
     _can_be_batched: ClassVar[bool] = True
+    _fixed_by_fit: ClassVar[tuple[str, ...]] = (*BaseAutoEncoder._fixed_by_fit, "categorical_features")

@@ -13,24 +13,25 @@ import numpy as np
 import torch
 from sklearn.base import clone
 from sklearn.callback import CallbackSupportMixin
-from sklearn.utils.validation import validate_data
 from torch import Tensor
 
 from skae._compat import fit_context, in_own_modes, warn_user
 from skae.device import on_cpu, resolve_device
 from skae.estimators.batched_training import Fit, TrainingPlan, find_fitted
 from skae.estimators.fit_key import fit_key
-from skae.estimators.fitted import FLOATS, FittedNetwork, adopt_state, fitted_state
+from skae.estimators.fitted import FittedNetwork, adopt_state, fitted_state
 from skae.estimators.parameters import SharedParameters
 from skae.estimators.transaction import transaction
 from skae.inference import too_large_message
 from skae.interfaces import Network, Objective, RowSummary
-from skae.networks import DenseNetwork, build_from_callable
+from skae.networks import DenseNetwork, MemoryNetwork, build_from_callable
 from skae.precision import training_precision
 from skae.random import RandomStreams, derived_seeds, seed_from, with_torch_seed
+from skae.tables import Table, TableLayout, TableNetwork, read_rows
 from skae.training import History, Rows, summarize, train
 
 INITIAL_WEIGHTS, SPLIT, TRAINING = range(3)
+FLOAT32_MAX = np.finfo(np.float32).max
 SCALES = (1e-16, 1e16)  # of rows, in which float32 holds squared residuals
 
 
@@ -40,6 +41,7 @@ class TrainingData(NamedTuple):
     X: np.ndarray  # (n_samples, n_features), as are the targets
     target: np.ndarray | None  # None: the rows themselves
     labels: np.ndarray | None  # (n_samples,), class numbers, -1 where unknown
+    layout: TableLayout | None  # of X, where it has categories or holes
 
 
 @dataclass(repr=False, eq=False)
@@ -80,7 +82,8 @@ class NetworkEstimator(CallbackSupportMixin, SharedParameters, FittedNetwork):
 
     def _build_network(self, rows: RowSummary, seed: int) -> Network:
         """Return the network to train, initialised, on the CPU."""
-        return self._build_from_specification(rows, self.n_components, seed)
+        network = self._build_from_specification(rows, self.n_components, seed)
+        return network if rows.layout is None or rows.layout.is_plain else TableNetwork(network, rows.layout)
 
     def _pretrain(self, network: Network, X: np.ndarray, held_out: Tensor | None, seed: int) -> None:
         """Change a new network's weights, on the device, before `fit` trains it.
@@ -122,7 +125,7 @@ class NetworkEstimator(CallbackSupportMixin, SharedParameters, FittedNetwork):
             # an autoencoder's target is its input
             task = {"estimator": self, "X": X, "y": X if y is None else y}
             context.call_on_fit_task_begin(**task)
-            fitted = find_fitted(self, data.X) if data.target is None and data.labels is None else None
+            fitted = find_fitted(self, data.X) if data.target is data.labels is data.layout is None else None
             if fitted is not None:
                 adopt_state(self, fitted_state(fitted))
             else:
@@ -156,14 +159,52 @@ class NetworkEstimator(CallbackSupportMixin, SharedParameters, FittedNetwork):
 
     def _check_training_data(self, X, y, reset: bool) -> TrainingData:
         """Return the rows, their targets and their labels, all valid."""
-        X = validate_data(self, X, reset=reset, dtype=FLOATS)
+        X, layout = self._read_rows(X, reset)
         target = self._training_target(X, y)
         for name, rows in (("X", X), ("y", target)):
             if rows is not None:
-                if (largest := max(-rows.min(), rows.max())) > np.finfo(np.float32).max:
+                if (largest := np.fmax(-np.fmin.reduce(rows, None), np.fmax.reduce(rows, None))) > FLOAT32_MAX:
                     raise ValueError(too_large_message(name, largest))
                 self._check_range(name, rows, self.loss)
-        return TrainingData(X, target, self._training_labels(X, y))
+        return TrainingData(X, target, self._training_labels(X, y), layout)
+
+    def _read_rows(self, X, reset: bool) -> tuple[np.ndarray, TableLayout | None]:
+        """Return the cells of X and their layout, None for numbers without holes; set the table."""
+        features = getattr(self, "categorical_features", None)
+        takes_tables = self._takes_tables() if reset else self._takes_holes
+        table, cells = read_rows(self, X, None if reset else self._table, features, takes_tables)
+        if not reset:
+            return cells, self._layout
+        if any(table.n_levels) and not takes_tables:
+            self._refuse(table)
+        self._table = table
+        if (given := vars(self).get("_given_layout")) is not None:
+            return cells, given
+        has_holes = takes_tables and np.isnan(cells.sum())
+        if any(table.n_levels) or has_holes:
+            return cells, TableLayout(cells, table.n_levels, self._makes_holes)
+        return cells, None
+
+    def _takes_tables(self) -> bool:
+        """Whether `fit` takes categories and holes, as the parameters are."""
+        network = self.network
+        return (
+            hasattr(self, "categorical_features")
+            and (network is None or type(network) is MemoryNetwork or type(network) is DenseNetwork)
+            and getattr(network, "output_activation", "identity") == "identity"
+            and self.loss != "binary_cross_entropy"
+        )
+
+    def _refuse(self, table: Table) -> None:
+        names = [column.name for column in table.columns if column.n_levels]
+        raise ValueError(
+            f"Columns {names[:5]} of X are categories, for which {type(self).__name__} needs a dense network "
+            "(network=None, DenseNetwork() without output_activation, or MemoryNetwork()) and another loss than "
+            "'binary_cross_entropy'. Change them, encode the columns (OneHotEncoder), or, where they are numbers, "
+            "set categorical_features=None."
+        )
+
+    _makes_holes = False  # whether training puts holes into tables
 
     def _check_range(self, name: str, rows: np.ndarray, loss: str) -> None:
         if loss == "binary_cross_entropy" and not 0 <= rows.min() <= rows.max() <= 1:
@@ -172,9 +213,11 @@ class NetworkEstimator(CallbackSupportMixin, SharedParameters, FittedNetwork):
                 f"{rows.max():.3g}]. Scale them (MinMaxScaler(clip=True)) or choose another loss."
             )
 
-    def _summarize(self, X: np.ndarray) -> RowSummary:
+    def _summarize(self, X: np.ndarray, layout: TableLayout | None = None) -> RowSummary:
         """Return the mean and scale of X; raise or warn where float32 cannot hold them."""
-        rows = summarize(X)
+        rows = summarize(X) if layout is None else layout.summary(X)
+        if layout is None and self._takes_tables():
+            rows = rows._replace(layout=TableLayout.of_numbers(rows))
         if not SCALES[0] <= rows.scale <= SCALES[1]:
             raise ValueError(
                 f"The columns of X vary by {rows.scale:.3g} (root of their mean variance): their squares are beyond "
@@ -226,19 +269,22 @@ class NetworkEstimator(CallbackSupportMixin, SharedParameters, FittedNetwork):
         device = resolve_device(self.device)
         if continued:
             self._check_unchanged()
-            seed, n_earlier, loss_scale = self._seed, self.n_iter_, self._fitted_loss_scale
-            network = copy.deepcopy(self._network)
+            seed, n_earlier, loss_scale, layout = self._seed, self.n_iter_, self._fitted_loss_scale, self._layout
+            network = copy.deepcopy(self._network_for(data.X))
             earlier = self.loss_curve_, self.validation_loss_curve_ or [nan] * n_earlier
         else:
-            seed, n_earlier, rows = seed_from(self.random_state), 0, self._summarize(data.X)
+            seed, n_earlier, rows = seed_from(self.random_state), 0, self._summarize(data.X, data.layout)
             network, loss_scale, earlier = self._build_network(rows, seed), self._loss_scale(rows.scale), ([], [])
+            layout = rows.layout
         every_row = torch.from_numpy(self._rows_to_train(data)).to(device).unsqueeze(0)
         index, validation_index = (every_row, None) if one_pass else self._split(every_row, seed)
         objective = self._make_objective(network.to(device), data.X, data.target)
         objective.loss_scale = loss_scale
         history = History(optimizer_states=self._optimizer_states if continued and one_pass else [])
 
-        fitted_attributes = partial(self._fitted_attributes, network, seed, loss_scale, history, earlier, one_pass)
+        fitted_attributes = partial(
+            self._fitted_attributes, network, layout, seed, loss_scale, history, earlier, one_pass
+        )
         training_seed = self._training_seed(seed)
 
         def begin_epoch() -> Callable[[], bool]:
@@ -283,6 +329,7 @@ class NetworkEstimator(CallbackSupportMixin, SharedParameters, FittedNetwork):
     def _fitted_attributes(
         self,
         network: Network,
+        layout: TableLayout | None,
         seed: int,
         loss_scale: float,
         history: History,
@@ -295,6 +342,7 @@ class NetworkEstimator(CallbackSupportMixin, SharedParameters, FittedNetwork):
         held_out = earlier[1] + ([float(loss[0]) for loss in history.validation_losses] or [nan] * len(losses))
         return {
             "_network": network,
+            "_layout": layout,
             "_seed": seed,
             "_fixed": self._current_fixed(),
             "_fitted_loss_scale": loss_scale,
@@ -312,6 +360,6 @@ class NetworkEstimator(CallbackSupportMixin, SharedParameters, FittedNetwork):
         """Return what `fit` would train, if that can be batched with the training of others."""
         self._validate_params()
         data = clone(self)._check_training_data(X, y, reset=True)
-        if data.target is not None or data.labels is not None:
+        if not (data.target is data.labels is data.layout is None):
             return None
         return TrainingPlan(fit_key(self), data.X, self, [Fit(self, data.X)], self)

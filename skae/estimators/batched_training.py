@@ -22,6 +22,7 @@ from skae.estimators.fit_key import fit_key
 from skae.networks import DenseNetwork, MemoryNetwork, stack_networks, unstack_networks
 from skae.precision import training_precision
 from skae.random import seed_from
+from skae.tables import Table
 from skae.training import History, Rows, train
 
 logger = logging.getLogger(__name__)
@@ -73,8 +74,9 @@ def _batches(fits: Sequence[Fit]) -> Iterator[list[Fit]]:
     alike: defaultdict[tuple, list[Fit]] = defaultdict(list)
     for fit in fits:
         device = resolve_device(fit.autoencoder.device).type
-        alike[fit_key(fit.autoencoder, MAY_DIFFER), device, fit.n_rows, fit.X.shape[1]].append(fit)
-    for (_, device, n_rows, n_features), members in alike.items():
+        layout = vars(fit.autoencoder).get("_given_layout")  # members of a bag share it
+        alike[fit_key(fit.autoencoder, MAY_DIFFER), device, fit.n_rows, fit.X.shape[1], id(layout)].append(fit)
+    for (_, device, n_rows, n_features, _), members in alike.items():
         size = max(1, BATCH_BYTES[device] // _bytes_of_a_step(members[0].autoencoder, n_rows, n_features))
         for start in range(0, len(members), size):
             yield members[start : start + size]
@@ -98,9 +100,11 @@ def _train_batch(fits: Sequence[Fit]) -> None:
     device = resolve_device(first.device)
     rows, index = _rows_and_index(fits)
     seeds = [seed_from(autoencoder.random_state) for autoencoder in autoencoders]
-    networks, scales = [], []
+    networks, scales, layouts = [], [], []
     for (autoencoder, X, numbers), seed in zip(fits, seeds, strict=True):
-        summary = autoencoder._summarize(X if numbers is None else X[numbers])
+        given = vars(autoencoder).get("_given_layout")
+        summary = autoencoder._summarize(X if numbers is None else X[numbers], given)
+        layouts.append(summary.layout)
         networks.append(autoencoder._build_network(summary, seed).to(device))
         scales.append(autoencoder._loss_scale(summary.scale))
     network = stack_networks(networks)
@@ -119,8 +123,9 @@ def _train_batch(fits: Sequence[Fit]) -> None:
         unstack_networks(network, networks)
         for k, autoencoder in enumerate(autoencoders):
             own = history.of_member(k)
-            fitted = autoencoder._fitted_attributes(networks[k].eval(), seeds[k], scales[k], own)
-            autoencoder.__dict__.update(fitted, n_features_in_=rows.shape[1])
+            fitted = autoencoder._fitted_attributes(networks[k].eval(), layouts[k], seeds[k], scales[k], own)
+            table = Table.of_numbers(rows.shape[1])
+            autoencoder.__dict__.update(fitted, n_features_in_=rows.shape[1], _table=table)
 
     try:
         with training_precision(device, first.precision):

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from numbers import Real
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.utils.validation import check_array
 
 from skae._compat import Interval, StrOptions
 from skae.corruptions import NAMES, make_corruption
-from skae.estimators.fitted import FLOATS
-from skae.estimators.parameters import parameter
+from skae.estimators.fitted import loss_of
+from skae.estimators.parameters import CATEGORICAL_CONSTRAINTS, parameter
 from skae.estimators.reconstruction import BaseAutoEncoder
 from skae.interfaces import Network, Objective
-from skae.objectives import LOSSES, ReconstructionObjective
+from skae.objectives import ReconstructionObjective
+from skae.tables import FLOATS
 
 
 @dataclass(repr=False, eq=False)
@@ -39,6 +40,7 @@ class DenoisingAutoEncoder(BaseAutoEncoder):
     noise_level : float or (low, high), default=0.2
         Strength of the corruption: >= 0 for "gaussian", in [0, 1] for the others. From a range, for "gaussian", every
         row draws its own level, log-uniformly: the network learns of small and large deviations, to detect outliers.
+    {categorical_features}
     {shared_parameters}
 
     {shared_attributes}
@@ -71,6 +73,9 @@ class DenoisingAutoEncoder(BaseAutoEncoder):
     _: KW_ONLY
     corruption: str | Callable = parameter("gaussian", StrOptions(NAMES), callable)
     noise_level: Any = parameter(0.2, Interval(Real, 0, None, closed="left"), list, tuple)
+    categorical_features: Any = parameter("from_dtype", *CATEGORICAL_CONSTRAINTS)
+
+    _fixed_by_fit: ClassVar[tuple[str, ...]] = (*BaseAutoEncoder._fixed_by_fit, "categorical_features")
 
     def predict(self, X):
         """Return X cleaned; the same as `reconstruct`.
@@ -103,5 +108,10 @@ class DenoisingAutoEncoder(BaseAutoEncoder):
         return self.corruption != "salt_and_pepper"  # which needs the columns' bounds
 
     def _make_objective(self, network: Network, X: np.ndarray, target: np.ndarray | None) -> Objective:
-        corruption = make_corruption(self.corruption, self.noise_level, X, next(network.parameters()).device)
-        return ReconstructionObjective(network, LOSSES[self.loss], corruption if target is None else None)
+        device = next(network.parameters()).device
+        corruption = make_corruption(self.corruption, self.noise_level, X, device, network.layout)
+        return ReconstructionObjective(network, loss_of(network, self.loss), corruption if target is None else None)
+
+    @property
+    def _makes_holes(self) -> bool:  # type: ignore[override]
+        return self.corruption == "masking"

@@ -7,21 +7,21 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from skae.device import device_for_scoring, to_cpu
 from skae.inference import apply_network
 from skae.interfaces import Loss, Network
 from skae.objectives import LOSSES
+from skae.tables import FLOATS, Table, TableLayout, TableLoss, TableNetwork, read_rows
 
-FLOATS = (np.float64, np.float32)
 
+def check_rows(estimator: Any, X) -> np.ndarray:
+    """Return rows to score as cells, or raise where they are not valid.
 
-def check_rows(estimator: BaseEstimator, X) -> np.ndarray:
-    """Return rows to score as a float array, or raise what `validate_data` raises.
-
-    A float array, as most are, does without it: for a single row it takes longer than the network.
+    A float array without holes, as most are, is returned as it is: for a single row a check takes longer than the
+    network.
     """
     fitted = vars(estimator)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -32,9 +32,15 @@ def check_rows(estimator: BaseEstimator, X) -> np.ndarray:
             and X.shape[0] > 0
             and X.shape[1] == fitted.get("n_features_in_")
             and "feature_names_in_" not in fitted
+            and fitted["_table"].is_plain
             and np.isfinite(X.sum())
         )
-    return X if plain else validate_data(estimator, X, reset=False, dtype=FLOATS)
+    return X if plain else read_rows(estimator, X, fitted["_table"], takes_holes=estimator._takes_holes)[1]
+
+
+def loss_of(network: Network, name: str) -> Any:
+    """Return the loss of a network's raw outputs."""
+    return LOSSES[name] if network.layout is None else TableLoss(network.layout, LOSSES[name])
 
 
 def fitted_state(estimator: BaseEstimator) -> dict:
@@ -56,6 +62,8 @@ class FittedNetwork(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     # set by NetworkEstimator
     _network: Network
     _fixed: dict[str, Any]  # the parameters that `fit` fixes, as they were then
+    _table: Table  # the columns of X
+    _layout: TableLayout | None  # None where the network takes no table
 
     def transform(self, X):
         """Return the code of each row.
@@ -79,12 +87,18 @@ class FittedNetwork(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
 
     def _apply(self, function: Callable[[Any, Tensor], Tensor], X: np.ndarray, dtype) -> np.ndarray:
         device = device_for_scoring(self.device)
-        network = self._network
+        network = self._network_for(X)
         if network.depends_on_mode:
             network.eval()  # the user may have called encoder_.train()
         if next(network.parameters()).device != device:
             network.to(device)
         return apply_network(network, function, X, device, dtype)
+
+    def _network_for(self, X: np.ndarray) -> Network:
+        """Return the network, where X holds NaN one that takes them though those of training held none."""
+        if self._layout is None or self._network.layout is not None or not np.isnan(X.sum()):
+            return self._network
+        return TableNetwork(self._network, self._layout)
 
     # ---- fitted state --------------------------------------------------------------------------------------
 
@@ -99,8 +113,12 @@ class FittedNetwork(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         return self._network
 
     @property
+    def _takes_holes(self) -> bool:
+        return self._layout is not None
+
+    @property
     def _loss(self) -> Loss:
-        return LOSSES[self._fixed["loss"]]
+        return loss_of(self._network, self._fixed["loss"])
 
     @property
     def _n_features_out(self) -> int:

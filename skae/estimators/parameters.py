@@ -92,12 +92,21 @@ decoder_ : torch.nn.Module
     The trained decoder, over float32 batches (n_samples, n_components).
 """
 
+CATEGORICAL_FEATURES = """
+categorical_features : "from_dtype", array-like of str, int or bool, or None, default="from_dtype"
+    Columns that are categories: by their dtype, names, numbers or a mask, as in
+    `sklearn.ensemble.HistGradientBoostingClassifier`. "from_dtype" takes those of a frame that are of pandas' category,
+    string, object or boolean dtype or of Polars' equivalents, but for objects that are numbers, and none of an array.
+"""
+
 # what a class's docstring may name in braces; a class adds parameters of its own before, attributes after
 SHARED_DOCS = {
     "shared_parameters": PARAMETERS.strip(),
     "shared_attributes": ATTRIBUTES.strip() + DECODER.rstrip(),
     "attributes_without_decoder": ATTRIBUTES.strip(),
+    "categorical_features": CATEGORICAL_FEATURES.strip(),
 }
+CATEGORICAL_CONSTRAINTS = (StrOptions({"from_dtype"}), "array-like", None)
 
 
 def parameter(default: Any, *constraints: Any) -> Any:

@@ -11,9 +11,10 @@ from sklearn.utils.validation import check_array, check_is_fitted
 from torch import Tensor, nn
 
 from skae.estimators.base import NetworkEstimator
-from skae.estimators.fitted import FLOATS
+from skae.estimators.fitted import loss_of
 from skae.interfaces import Network, Objective
 from skae.objectives import LOSSES, ReconstructionObjective
+from skae.tables import FLOATS
 
 
 @dataclass(repr=False, eq=False)
@@ -24,7 +25,7 @@ class BaseAutoEncoder(NetworkEstimator):
     """
 
     def _make_objective(self, network: Network, X: np.ndarray, target: np.ndarray | None) -> Objective:
-        return ReconstructionObjective(network, LOSSES[self.loss])
+        return ReconstructionObjective(network, loss_of(network, self.loss))
 
     def _loss_scale(self, scale: float) -> float:
         return LOSSES[self.loss].scale(scale)
@@ -39,10 +40,10 @@ class BaseAutoEncoder(NetworkEstimator):
 
         Returns
         -------
-        X : ndarray of shape (n_samples, n_features)
-            Reconstructions.
+        X : ndarray or frame of shape (n_samples, n_features)
+            Reconstructions: a frame of its columns where one was fitted.
         """
-        return self._decode(self._check_codes(Z))
+        return self._table.decode(self._decode(self._check_codes(Z)), getattr(Z, "index", None))
 
     def reconstruct(self, X):
         """Return ``inverse_transform(transform(X))``, in one pass, with the predicted class where there are classes.
@@ -54,11 +55,15 @@ class BaseAutoEncoder(NetworkEstimator):
 
         Returns
         -------
-        X_hat : ndarray of shape (n_samples, n_features)
-            Reconstructions.
+        X_hat : ndarray or frame of shape (n_samples, n_features)
+            Reconstructions, without holes: a frame of its columns, dtypes and categories where one was fitted.
         """
-        X = self._check_rows(X)
-        return self._apply(lambda network, x: self._link(network(x)), X, X.dtype)
+        return self._table.decode(self._reconstruct_checked(self._check_rows(X)), getattr(X, "index", None))
+
+    def _reconstruct_checked(self, X: np.ndarray) -> np.ndarray:
+        """Return the cells of `reconstruct` for those of rows that another estimator has checked, (n, n_features)."""
+        link = self._loss.link
+        return self._apply(lambda network, x: _linked(link, network(x)), X, X.dtype)
 
     def score_samples(self, X):
         """Return minus the reconstruction error of each row, in the measure of ``loss``.
@@ -100,12 +105,14 @@ class BaseAutoEncoder(NetworkEstimator):
         ValueError
             If `score_samples` of this class is not the reconstruction error but a bound on the density of a row.
         """
-        X = self._check_rows(X)
+        return self._feature_errors_checked(self._check_rows(X))
+
+    def _feature_errors_checked(self, X: np.ndarray) -> np.ndarray:
         return self._apply_loss(lambda e: e, X) / X.shape[1]
 
     def _apply_loss(self, reduce: Callable[[Tensor], Tensor], X: np.ndarray) -> np.ndarray:
         self._check_range("X", X, self._fixed["loss"])
-        elementwise = self._loss.elementwise
+        elementwise = loss_of(self._network_for(X), self._fixed["loss"]).elementwise
         return self._apply(lambda network, x: reduce(elementwise(network.decode(network.encode(x)), x)), X, np.float64)
 
     def score(self, X, y=None):
@@ -133,8 +140,8 @@ class BaseAutoEncoder(NetworkEstimator):
     @property
     def decoder_(self) -> nn.Module:
         """The trained decoder, (n_samples, n_components) -> (n_samples, n_features)."""
-        decoder = self._fitted_network("decoder_").decoder
-        return decoder if self._loss.link is None else nn.Sequential(decoder, self._loss.link)
+        decoder, link = self._fitted_network("decoder_").decoder, self._loss.link
+        return decoder if link is None else nn.Sequential(decoder, link)
 
     def _check_codes(self, Z) -> np.ndarray:
         """Return codes as a float array, or raise where they are not as wide as those of the fit."""
@@ -148,7 +155,9 @@ class BaseAutoEncoder(NetworkEstimator):
         return Z
 
     def _decode(self, Z: np.ndarray) -> np.ndarray:
-        return self._apply(lambda network, z: self._link(network.decode(z)), Z, Z.dtype)
+        link = self._loss.link
+        return self._apply(lambda network, z: _linked(link, network.decode(z)), Z, Z.dtype)
 
-    def _link(self, raw: Tensor) -> Tensor:
-        return raw if self._loss.link is None else self._loss.link(raw)
+
+def _linked(link: nn.Module | None, raw: Tensor) -> Tensor:
+    return raw if link is None else link(raw)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
 from numbers import Real
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
 from skae._compat import Interval, StrOptions
-from skae.estimators.parameters import parameter
+from skae.estimators.fitted import loss_of
+from skae.estimators.parameters import CATEGORICAL_CONSTRAINTS, parameter
 from skae.estimators.reconstruction import BaseAutoEncoder
 from skae.interfaces import Network, Objective
 from skae.networks import DenseNetwork
-from skae.objectives import LOSSES
 from skae.objectives.sparse import SparseObjective
 
 
@@ -49,6 +49,7 @@ class SparseAutoEncoder(BaseAutoEncoder):
         code, which larger weights of the decoder compensate for; a ``network`` with tied weights gives true zeros.
     target_rate : float, default=0.05
         :math:`\rho`, in (0, 1), for "kl": the share of rows for which each unit should be active.
+    {categorical_features}
     {shared_parameters}
 
     {shared_attributes}
@@ -77,9 +78,10 @@ class SparseAutoEncoder(BaseAutoEncoder):
     sparsity: str = parameter("l1", StrOptions({"l1", "kl"}))
     sparsity_weight: float | str = parameter("auto", StrOptions({"auto"}), Interval(Real, 0, None, closed="left"))
     target_rate: float = parameter(0.05, Interval(Real, 0, 1, closed="neither"))
+    categorical_features: Any = parameter("from_dtype", *CATEGORICAL_CONSTRAINTS)
 
     _can_be_batched: ClassVar[bool] = True
-    _fixed_by_fit: ClassVar[tuple[str, ...]] = (*BaseAutoEncoder._fixed_by_fit, "sparsity")
+    _fixed_by_fit: ClassVar[tuple[str, ...]] = (*BaseAutoEncoder._fixed_by_fit, "sparsity", "categorical_features")
 
     def _default_network(self) -> DenseNetwork:
         code_activation = "relu" if self.sparsity == "l1" else "sigmoid"
@@ -93,7 +95,7 @@ class SparseAutoEncoder(BaseAutoEncoder):
             target_rate = self.target_rate
         if isinstance(weight, str):
             weight = 0.001 if self.sparsity == "l1" else None
-        return SparseObjective(network, LOSSES[self.loss], weight, target_rate)
+        return SparseObjective(network, loss_of(network, self.loss), weight, target_rate)
 
 
 @torch.no_grad()

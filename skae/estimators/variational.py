@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from skae.estimators.density import DensityScores
+from skae.estimators.parameters import CATEGORICAL_CONSTRAINTS, parameter
 from skae.interfaces import Network, Objective, RowSummary
+from skae.objectives import LOSSES
 from skae.objectives.variational import Likelihood, VariationalNetwork, VariationalObjective
 from skae.priors import draw_codes, normal
+from skae.tables import TableLoss, TableNetwork
 
 
 @dataclass(repr=False, eq=False)
@@ -42,6 +45,7 @@ class VariationalAutoEncoder(DensityScores):
     n_draws : int, default=16
         Codes that `score_samples` draws for a row, evenly spread where it is a power of 2; each costs a pass through
         the decoder.
+    {categorical_features}
     {shared_parameters}
 
     {shared_attributes}
@@ -78,7 +82,11 @@ class VariationalAutoEncoder(DensityScores):
     True
     """
 
+    _: KW_ONLY
+    categorical_features: Any = parameter("from_dtype", *CATEGORICAL_CONSTRAINTS)
+
     _can_be_batched: ClassVar[bool] = True
+    _fixed_by_fit: ClassVar[tuple[str, ...]] = (*DensityScores._fixed_by_fit, "categorical_features")
 
     def sample(self, n_samples=1):
         r"""Draw rows, as the means of :math:`p(x \mid z)` for codes :math:`z` from the standard normal distribution.
@@ -99,7 +107,11 @@ class VariationalAutoEncoder(DensityScores):
     def _build_network(self, rows: RowSummary, seed: int) -> Network:
         recognition, generator = self._build_parts(rows, [2 * self.n_components, self.n_components], seed)
         likelihood = Likelihood(self.loss, rows.scale, recognition.n_members)
-        return VariationalNetwork(recognition, generator, likelihood, self.n_components)
+        network = VariationalNetwork(recognition, generator, likelihood, self.n_components)
+        if (layout := rows.layout) is not None:
+            network.layout, likelihood.cells = layout, TableLoss(layout, LOSSES[self.loss])
+            network.recognition, network.generator = TableNetwork(recognition, layout), TableNetwork(generator, layout)
+        return network
 
     def _make_objective(self, network: Any, X: np.ndarray, target: np.ndarray | None) -> Objective:
         return VariationalObjective(network, self.beta)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -200,7 +200,7 @@ class DenseAutoEncoder(Network):
 
     encoder: BatchedPerceptron
     decoder: BatchedPerceptron
-    broadcasts: ClassVar[bool] = True
+    broadcasts = True
 
     def __init__(self, encoder: BatchedPerceptron, decoder: BatchedPerceptron, n_members: int):
         super().__init__()

@@ -109,7 +109,7 @@ class ConditionalObjective(Objective):
         """Return the loss of each row, (K, B)."""
         network, likelihood, labels = self.network, self.network.likelihood, batch.labels
         assert labels is not None
-        n_classes, n_features = network.n_classes, batch.target.shape[-1]
+        n_classes = network.n_classes
         log_q = F.log_softmax(network.class_logits(batch.x, random), -1)  # (K, B, C)
         mean, log_variance = network.posteriors(batch.x, random)  # (K, B, C, n_components)
         noise = random.normal(mean.shape[1], 1, mean.shape[-1])  # the same for all classes of a row
@@ -129,9 +129,9 @@ class ConditionalObjective(Objective):
             entropy = -torch.where(unknown, weight * log_q, 0.0).sum(-1)
         z = mean + (0.5 * log_variance).exp() * noise
         raw = network.decode_given(z, classes, random)  # (K, B, c, n_features)
-        distances = likelihood.distances(raw, batch.target.unsqueeze(2))  # (K, B, c)
-        bounds = likelihood.negative_log(distances, n_features) - log_prior
+        deviation = likelihood.deviation(raw, batch.target.unsqueeze(2))  # of distances (K, B, c)
+        bounds = likelihood.negative_log(deviation) - log_prior
         bounds = bounds + self.beta * kl_to_standard_normal(mean, log_variance)
         if network.training:
-            likelihood.follow((weight * distances).sum(-1), n_features)
+            likelihood.follow((weight * deviation.distances).sum(-1), batch.target.shape[-1])
         return (weight * bounds).sum(-1) - entropy + cross_entropy

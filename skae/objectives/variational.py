@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +42,14 @@ FAMILIES = {
 }
 
 
+class Deviation(NamedTuple):
+    """How far rows are from the network's output."""
+
+    distances: Tensor  # (K, ...), sum over the numbers of a row
+    n_numbers: int | Tensor  # (K, ...), of a row
+    nats: float | Tensor  # (K, ...), minus the log-probability of the categories of a row
+
+
 class Likelihood(nn.Module):
     """The density of a row around the network's output: of each loss's family, with one learnt scale s a member.
 
@@ -50,6 +58,7 @@ class Likelihood(nn.Module):
     """
 
     log_scale: Tensor  # log s, (K,)
+    cells: Any = None  # of a table, a `skae.tables.TableLoss`
 
     def __init__(self, loss: str, scale: float, n_members: int):
         super().__init__()
@@ -61,27 +70,32 @@ class Likelihood(nn.Module):
             self.lowest, first = bounded.log().tolist()
         self.register_buffer("log_scale", torch.full((n_members,), first, dtype=torch.float32, device="cpu"))
 
-    def distances(self, raw: Tensor, target: Tensor) -> Tensor:
-        """Return the distance of each output to its row, sum over the features, (K, ..., n_features) -> (K, ...)."""
-        return LOSSES[self.loss].elementwise(raw, target.expand_as(raw)).sum(-1)
+    def deviation(self, raw: Tensor, target: Tensor) -> Deviation:
+        """Return how far outputs, (K, ..., n_features), are from their rows; holes of these count for nothing."""
+        if self.cells is not None:
+            numbers, nats, known_numbers = self.cells.parts(raw, target)
+            return Deviation(numbers.sum(-1), known_numbers.sum(-1), nats.sum(-1))
+        distances = LOSSES[self.loss].elementwise(raw, target.expand_as(raw)).sum(-1)
+        return Deviation(distances, target.shape[-1], 0.0)
 
-    def negative_log(self, distances: Tensor, n_features: int) -> Tensor:
-        """Return minus the logarithm of the density of rows at these distances, in nats, (K, ...)."""
+    def negative_log(self, deviation: Deviation) -> Tensor:
+        """Return minus the logarithm of the density of rows that deviate so, in nats, (K, ...)."""
+        distances, n_numbers, nats = deviation
         if self.loss not in FAMILIES:
             return distances
         s = self.log_scale.exp().view(-1, *[1] * (distances.ndim - 1))
-        return distances / s + n_features * FAMILIES[self.loss].log_normalizer(s)
+        return distances / s + n_numbers * FAMILIES[self.loss].log_normalizer(s) + nats
 
     @torch.no_grad()
-    def follow(self, distances: Tensor, n_features: int) -> None:
+    def follow(self, distances: Tensor, n_numbers: int | Tensor) -> None:
         """Move the scale a tenth of the way to its maximum likelihood for rows at these distances, (K, B).
 
         At the maximum the predicted distance is the observed one. Unlike an optimizer's step, this does not depend on
         the unit of the rows.
         """
         if self.loss in FAMILIES:
-            seen = distances.mean(1) / n_features
-            ratio = seen.clamp(min=1e-30) / FAMILIES[self.loss].mean_distance(self.log_scale.exp())
+            n = n_numbers.sum(1).clamp(min=1) if isinstance(n_numbers, Tensor) else n_numbers * distances.shape[1]
+            ratio = (distances.sum(1) / n).clamp(min=1e-30) / FAMILIES[self.loss].mean_distance(self.log_scale.exp())
             self.log_scale.add_(ratio.log(), alpha=0.1).clamp_(min=self.lowest)
 
 
@@ -122,7 +136,7 @@ class GenerativeNetwork(Network):
         bounds = []
         for draw in noise:
             z = mean + (0.5 * log_variance).exp() * draw
-            bound = -self.likelihood.negative_log(self.likelihood.distances(decode(z), x), x.shape[-1])
+            bound = -self.likelihood.negative_log(self.likelihood.deviation(decode(z), x))
             if weighted:  # log p(z) - log q(z|x), in which the constants cancel
                 bound = bound + 0.5 * (draw.square() + log_variance - z.square()).sum(-1)
             bounds.append(bound)
@@ -209,11 +223,11 @@ class VariationalObjective(Objective):
 
     def row_losses(self, batch: Batch, random: RandomStreams) -> Tensor:
         """Return the loss of each row, (K, B)."""
-        network, likelihood, n_features = self.network, self.network.likelihood, batch.target.shape[-1]
+        network, likelihood = self.network, self.network.likelihood
         mean, log_variance = network.posterior(batch.x, random)
         z = mean + (0.5 * log_variance).exp() * random.normal(*mean.shape[1:])
-        distances = likelihood.distances(network.decode(z, random), batch.target)
-        losses = likelihood.negative_log(distances, n_features) + self.beta * kl_to_standard_normal(mean, log_variance)
+        deviation = likelihood.deviation(network.decode(z, random), batch.target)
+        losses = likelihood.negative_log(deviation) + self.beta * kl_to_standard_normal(mean, log_variance)
         if network.training:
-            likelihood.follow(distances, n_features)
+            likelihood.follow(deviation.distances, deviation.n_numbers)
         return losses

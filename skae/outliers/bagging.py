@@ -16,6 +16,7 @@ from skae.estimators.batched_training import Fit, can_be_batched, train_batched
 from skae.estimators.fitted import fitted_state
 from skae.outliers.errors import CHUNK_ROWS
 from skae.random import derived_seeds, seed_from
+from skae.tables import TableLayout
 
 ROUNDED = 1e-5  # of scaled rows: a residual that may be nothing but rounding
 CLIP = 1e6  # of scaled values: float32 holds their squares
@@ -27,22 +28,25 @@ class ColumnScaler:
     """Centre columns and divide them by ``std**0.25 * (range / sqrt(12))**0.75``; rows become float32.
 
     The range over sqrt(12) is the standard deviation of a uniform distribution. Measured on ADBench: divided by
-    standard deviations, columns of heavy tails dominate; divided by ranges, their other values vanish.
+    standard deviations, columns of heavy tails dominate; divided by ranges, their other values vanish. Holes stay, and
+    the numbers of levels.
     """
 
-    def __init__(self, X: np.ndarray):
-        low, high = X.min(0).astype(np.float64), X.max(0).astype(np.float64)
+    def __init__(self, X: np.ndarray, n_levels: tuple[int, ...] | None = None):
+        is_category = np.array(n_levels or [0] * X.shape[1]) > 0
+        low, high = (np.where(is_category, 0.0, f.reduce(X).astype(np.float64)) for f in (np.fmin, np.fmax))
         with np.errstate(over="ignore"):
             extent = high - low
-            huge = np.flatnonzero(~np.isfinite(extent * len(X)))
+            huge = np.flatnonzero(np.isinf(extent * len(X)))
         if len(huge):
             raise ValueError(f"Columns {huge[:5].tolist()} of X hold values too large for float64 sums. Scale X.")
-        # the mean of a constant column is rounded, its minimum is not
-        constant = extent <= 10 * np.finfo(X.dtype).eps * np.abs(low)
+        # the mean of a constant column is rounded, its minimum is not; one may be empty where rows are left out
+        constant = ~(extent > 10 * np.finfo(X.dtype).eps * np.abs(low))
         unit = np.where(constant, 1.0, extent)  # squares of values in it do not overflow
-        self.center = np.where(constant, low, X.mean(0, dtype=np.float64))
+        n = np.maximum(len(X) - np.isnan(X).sum(0), 1) if np.isnan(X.sum()) else len(X)
+        self.center = np.where(constant, np.nan_to_num(low), np.nansum(X, 0, dtype=np.float64) / n)
         parts = np.array_split(X, max(1, len(X) // 1024))
-        variance = sum(np.square((part - self.center) / unit).sum(0) for part in parts) / len(X)
+        variance = sum(np.nansum(np.square((part - self.center) / unit), 0) for part in parts) / n
         self.scale = np.where(constant, 1.0, unit * variance**0.125 / 12**0.375)
 
     def transform(self, X: np.ndarray) -> np.ndarray:
@@ -78,6 +82,7 @@ class BaggedAutoEncoders(CallbackSupportMixin, BaseEstimator):
     """
 
     _parameter_constraints: ClassVar[dict] = {}  # the detector has checked them
+    _given_layout: TableLayout | None = None  # of X, where it has categories or holes
 
     def __init__(self, bags, scale_free=False, random_state=None):
         self.bags = bags
@@ -89,16 +94,20 @@ class BaggedAutoEncoders(CallbackSupportMixin, BaseEstimator):
         own = self.bags[0][0].random_state if self.random_state is None else self.random_state
         seed, *seeds = derived_seeds(seed_from(own), n_members=1 + self._n_members)
         rng = np.random.default_rng(seed)
-        self._scaler = ColumnScaler(X) if self.scale_free else None
+        layout = self._given_layout
+        self._scaler = ColumnScaler(X, layout and layout.n_levels) if self.scale_free else None
         Z, fits, self._members = self.scale(X), [], []
         self._copies = _numbers_of_copies(Z)
         for bag, (unfitted, n_estimators, max_samples) in enumerate(self.bags):
+            # members of few rows know the levels of all
+            layout = layout and TableLayout(Z, layout.n_levels, unfitted._makes_holes)
             is_number = isinstance(max_samples, Integral)
             if is_number and max_samples > len(X):
                 warn_user(f"max_samples={max_samples} exceeds the {len(X)} rows: all are used.")
             n = min(max_samples, len(X)) if is_number else max(1, round(max_samples * len(X)))
             for _ in range(n_estimators):
                 autoencoder: Any = clone(unfitted).set_params(random_state=seeds.pop(0) % 2**32)
+                autoencoder._given_layout = layout
                 order = rng.permutation(len(X))
                 # all copies of a row or none, where most rows are taken
                 rows = np.argsort(order[self._copies], kind="stable")[:n] if len(X) // 2 < n < len(X) else order[:n]
@@ -180,11 +189,17 @@ class BaggedAutoEncoders(CallbackSupportMixin, BaseEstimator):
 
     def feature_errors(self, X):
         """Return each feature's part of the error of each row, (n, n_features)."""
-        parts = (self._of_worst_bag(lambda a, Z: a.feature_errors(Z), Z, self._typical) for Z in self._chunks(X))
+        return self._feature_errors_checked(X)
+
+    def _feature_errors_checked(self, X):
+        parts = (self._of_worst_bag(_feature_errors, Z, self._typical) for Z in self._chunks(X))
         return np.concatenate(list(parts))
 
     def reconstruct(self, X):
         """Return the mean reconstruction of each row, of several bags by that of the largest error, (n, n_features)."""
+        return self._reconstruct_checked(X)
+
+    def _reconstruct_checked(self, X):
         return np.concatenate([self._reconstruct(Z) for Z in self._chunks(X)]).astype(X.dtype)
 
     def reconstruct_out_of_bag(self, X: np.ndarray, numbers: np.ndarray) -> np.ndarray:
@@ -192,7 +207,7 @@ class BaggedAutoEncoders(CallbackSupportMixin, BaseEstimator):
         return self._reconstruct(self.scale(X), numbers)
 
     def _reconstruct(self, Z: np.ndarray, *numbers: np.ndarray) -> np.ndarray:
-        means = self._of_worst_bag(lambda a, Z: a.reconstruct(Z), Z, np.ones_like(self._typical), *numbers)
+        means = self._of_worst_bag(_reconstruct, Z, np.ones_like(self._typical), *numbers)
         return means if self._scaler is None else self._scaler.inverse_transform(means)
 
     def _of_worst_bag(self, function: Function, Z: np.ndarray, *args: Any) -> np.ndarray:
@@ -271,6 +286,14 @@ def _numbers_of_copies(Z: np.ndarray) -> np.ndarray:
 def _errors(autoencoder: Any, Z: np.ndarray) -> np.ndarray:
     errors = -autoencoder._score_checked(Z)
     return np.where(np.isnan(errors), np.inf, errors)
+
+
+def _feature_errors(autoencoder: Any, Z: np.ndarray) -> np.ndarray:
+    return autoencoder._feature_errors_checked(Z)
+
+
+def _reconstruct(autoencoder: Any, Z: np.ndarray) -> np.ndarray:
+    return autoencoder._reconstruct_checked(Z)
 
 
 def fit_within(context, caller, estimator, X) -> None:

@@ -13,13 +13,14 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted, check_memory, validate_data
+from sklearn.utils.validation import check_is_fitted, check_memory
 
 from skae._compat import HasMethods, Interval, RealNotInt, StrOptions, fit_context
 from skae.estimators import BaseAutoEncoder
 from skae.estimators.batched_training import Fit, TrainingPlan, find_fitted
 from skae.estimators.fit_key import cache_key, fit_key
-from skae.estimators.fitted import FLOATS, adopt_state
+from skae.estimators.fitted import adopt_state
+from skae.estimators.parameters import CATEGORICAL_CONSTRAINTS
 from skae.estimators.transaction import transaction
 from skae.outliers.bagging import BaggedAutoEncoders, fit_within, train
 from skae.outliers.default import default_bags
@@ -27,6 +28,7 @@ from skae.outliers.errors import MEASURES, cached_errors, make_measure
 from skae.outliers.fitted import FittedDetector
 from skae.outliers.rows import hold_out, normal_rows
 from skae.outliers.threshold import threshold_rule
+from skae.tables import Table, TableLayout, read_rows
 
 logger = logging.getLogger(__name__)
 
@@ -143,6 +145,7 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
     error: str = "auto"
     threshold: float | str = "auto"
     contamination: float | str = "auto"
+    categorical_features: Any = "from_dtype"
     calibration_fraction: float | None = None
     n_estimators: int | str = "auto"
     max_samples: float | str = "auto"
@@ -155,6 +158,7 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
         "error": [StrOptions({*MEASURES})],
         "threshold": [Interval(Real, None, None, closed="neither"), str],
         "contamination": [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="right")],
+        "categorical_features": list(CATEGORICAL_CONSTRAINTS),
         "calibration_fraction": [Interval(Real, 0, 1, closed="neither"), None],
         "n_estimators": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "max_samples": [
@@ -194,12 +198,12 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
         threshold_rule(self.threshold, self.contamination, self.novelty)  # raises before any training
         with transaction(self, model="autoencoder_"):
             context = self._init_callback_context(max_subtasks=1)
-            rows = validate_data(self, X, dtype=FLOATS)
+            self._table, rows = self._read(self, X)
             # scorers of a callback need labels: all rows are taken for normal
             callback_data = {"X": X, "y": np.ones(len(rows), dtype=int) if y is None else y}
             context.call_on_fit_task_begin(estimator=self, **callback_data)
             X_normal = normal_rows(rows, y if self.novelty else None)
-            training = find_fitted(self, X_normal, NOT_TRAINED) or self._prepare(X_normal)
+            training = find_fitted(self, X_normal, NOT_TRAINED) or self._prepare(X_normal, self._table)
             try:
                 if not training.model.__sklearn_is_fitted__():
                     self._train(training, context)
@@ -258,9 +262,27 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
 
     # ---- training ------------------------------------------------------------------------------------------
 
-    def _prepare(self, X: np.ndarray) -> Training:
+    def _read(self, estimator: Any, X) -> tuple[Table, np.ndarray]:
+        """Return the table of X and its cells; ``estimator`` is told of its columns."""
+        autoencoder, features = self.autoencoder, self.categorical_features
+        takes_tables = autoencoder is None or autoencoder._takes_tables()
+        if autoencoder is not None and isinstance(features, str):
+            features = getattr(autoencoder, "categorical_features", None)
+        estimator._takes_holes = takes_tables
+        table, cells = read_rows(estimator, X, None, features, takes_tables)
+        if any(table.n_levels):
+            if not takes_tables:
+                autoencoder._refuse(table)
+            if self.error != "auto":
+                raise ValueError(f"error={self.error!r} is a function of residuals, which categories have not: set 'auto'.")
+        return table, cells
+
+    def _prepare(self, X: np.ndarray, table: Table) -> Training:
         X_train, X_held_out = hold_out(X, self.calibration_fraction, self.random_state)
-        return Training(self._unfitted_model(*X_train.shape), X_train, X_held_out)
+        model = self._unfitted_model(*X_train.shape)
+        if any(table.n_levels) or (self._takes_holes and np.isnan(X_train.sum())):
+            model._given_layout = TableLayout(X_train, table.n_levels, getattr(model, "_makes_holes", False))
+        return Training(model, X_train, X_held_out)
 
     def _train(self, training: Training, context) -> None:
         """Train the model, or take it from the cache if there is a key that identifies it."""
@@ -272,6 +294,7 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
             fit_within(subcontext, self, model, training.X_train)
             return
         cached = check_memory(self.memory).cache(train, ignore=["model", "caller", "context"])
+        key = joblib.hash((key, self._table.n_levels))
         adopt_state(model, cached(key, training.X_train, model, self, subcontext))
 
     def _fitted_attributes(self, training: Training) -> dict:
@@ -309,8 +332,12 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
     def _plan_training(self, X, y) -> TrainingPlan | None:
         """Return what `fit` would train, if that can be batched with the training of others."""
         self._validate_params()
-        X_normal = normal_rows(validate_data(clone(self), X, dtype=FLOATS), y if self.novelty else None)
-        training = self._prepare(X_normal)
+        planned = clone(self)
+        table, rows = self._read(planned, X)
+        X_normal = normal_rows(rows, y if self.novelty else None)
+        training = planned._prepare(X_normal, table)
+        if vars(training.model).get("_given_layout") is not None:
+            return None
         if isinstance(training.model, BaggedAutoEncoders):
             fits = training.model.plan(training.X_train)
         else:

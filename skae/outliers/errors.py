@@ -23,7 +23,7 @@ class ErrorMeasure:
         self.power = power or getattr(model, "_error_power", None)
         self.least = 0.0 if power else getattr(model, "_rounded_error", 0.0)
         some = X[:: 1 + len(X) // 1000]  # whose largest value could be an outlier's
-        of_values = ROUNDED * (float(np.quantile(np.abs(some), 0.9)) or 1.0)
+        of_values = ROUNDED * (float(np.nanquantile(np.abs(some), 0.9)) or 1.0)
         self.rounded: float = getattr(model, "_rounded_residual", None) or of_values
 
     def resolution(self, error: float) -> float:
@@ -52,7 +52,7 @@ class ErrorMeasure:
 
     def contributions(self, X: np.ndarray) -> np.ndarray:
         """Return each feature's part of it, (n, n_features)."""
-        return self.model.feature_errors(X)
+        return self.model._feature_errors_checked(X)
 
 
 class ResidualMeasure(ErrorMeasure):
@@ -82,7 +82,7 @@ class ResidualMeasure(ErrorMeasure):
         for start in range(0, len(X), CHUNK_ROWS):
             # in float64 reconstructions of the largest float32 do not overflow
             rows = X[start : start + CHUNK_ROWS].astype(np.float64)
-            yield rows - self.model.reconstruct(rows)
+            yield rows - self.model._reconstruct_checked(rows)
 
     def _parts(self, residuals: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore", invalid="ignore"):

@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted, c
 from skae.estimators.fitted import check_rows
 from skae.outliers.errors import ErrorMeasure, cached_errors
 from skae.outliers.threshold import METRICS, best_threshold
+from skae.tables import Table
 
 
 class FittedDetector(OutlierMixin, BaseEstimator):
@@ -23,6 +24,8 @@ class FittedDetector(OutlierMixin, BaseEstimator):
     _measure: ErrorMeasure
     _errors: np.ndarray  # those that rules set the threshold on, ascending
     _training_errors: np.ndarray  # those that a contamination sets it on without novelty
+    _table: Table  # the columns of X
+    _takes_holes: bool
     _novelty: bool  # the parameter, as it was in the fit
     _of_new_rows: bool  # whether these are of rows that the model, or the members of a bag, were not trained on
     offset_: float
@@ -173,12 +176,12 @@ class FittedDetector(OutlierMixin, BaseEstimator):
 
         Returns
         -------
-        X_hat : ndarray of shape (n_samples, n_features)
-            Reconstructions. A bag's are the means of its members'; where autoencoder is None and novelty False, of
+        X_hat : ndarray or frame of shape (n_samples, n_features)
+            Reconstructions, a frame where one was fitted. A bag's are the means of its members'; where autoencoder is None and novelty False, of
             the members that the row's error comes from.
         """
         rows = self._check_rows(X)
-        return self._measure.model.reconstruct(rows)
+        return self._table.decode(self._measure.model._reconstruct_checked(rows), getattr(X, "index", None))
 
     def _check_rows(self, X) -> np.ndarray:
         check_is_fitted(self)

@@ -79,6 +79,12 @@ def _as_float32(array: np.ndarray) -> np.ndarray:
 
 def summarize(X: np.ndarray) -> RowSummary:
     """Return the mean and scale of rows in float64, without a copy of X; constant rows have scale 1."""
+    mean, variance = moments(X)
+    return RowSummary(torch.from_numpy(mean), float(np.sqrt(variance.mean())) or 1.0, unresolved(mean, variance), X)
+
+
+def moments(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean and variance of each column in float64, without a copy of X; of a constant one 0."""
     n_chunk = max(1, CHUNK_VALUES // X.shape[1])
     n, mean, squares = 0, np.zeros(X.shape[1]), np.zeros(X.shape[1])  # sums of squared deviations
     with np.errstate(under="ignore"):
@@ -93,8 +99,10 @@ def summarize(X: np.ndarray) -> RowSummary:
             squares += ones @ rows + np.square(center - mean) * (len(rows) * (1 - share))
             mean += (center - mean) * share
         variance = squares / n
-        varies = variance > np.square(ROUNDING * mean)
-        scale = float(np.sqrt(np.where(varies, variance, 0.0).mean()))
-        resolution = np.spacing(np.abs(mean).astype(np.float32))
-        unresolved = np.flatnonzero(varies & (resolution > 0.01 * np.sqrt(variance)))
-    return RowSummary(torch.from_numpy(mean), scale or 1.0, tuple(unresolved.tolist()), X)
+        return mean, np.where(variance > np.square(ROUNDING * mean), variance, 0.0)
+
+
+def unresolved(mean: np.ndarray, variance: np.ndarray) -> tuple[int, ...]:
+    """Return the columns whose variation float32 cannot resolve, so far are they from 0."""
+    resolution = np.spacing(np.abs(mean).astype(np.float32))
+    return tuple(np.flatnonzero((variance > 0) & (resolution > 0.01 * np.sqrt(variance))).tolist())

@@ -1,0 +1,12 @@
+"""Tables: categories and holes, from frames to what networks compute with.
+
+Everything between takes *cells*, one number for each value of the user's: a number as it is, a category as the number
+of its level, a hole as NaN.
+"""
+
+from skae.tables.frames import FLOATS, Table, read_rows
+from skae.tables.layout import TableLayout
+from skae.tables.loss import TableLoss
+from skae.tables.network import TableNetwork
+
+__all__ = ["FLOATS", "Table", "TableLayout", "TableLoss", "TableNetwork", "read_rows"]

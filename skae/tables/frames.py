@@ -1,0 +1,229 @@
+"""Frames and arrays, as users have them, to cells and back."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from pandas.api import types
+from sklearn.utils.validation import check_array, validate_data
+
+FLOATS = (np.float64, np.float32)
+IDENTIFIER_ROWS = 20  # from which on a level of its own for each row is no coincidence
+LEVELS = (str, bytes, bool, int, float, np.number, np.bool_)
+NUMERIC_OBJECTS = ("integer", "floating", "mixed-integer-float", "decimal", "empty")
+FLOAT32 = np.dtype(np.float32)
+
+
+class Column(NamedTuple):
+    """What a fit has learned of a column."""
+
+    name: Any
+    dtype: Any  # the user's
+    levels: pd.Index | None  # of a category, in the order in which they appear; None for numbers
+    limits: tuple[float, float] | None  # of integers
+
+    @property
+    def n_levels(self) -> int:
+        """Number of levels, 0 for numbers."""
+        return 0 if self.levels is None else len(self.levels)
+
+    def decode(self, cells: np.ndarray) -> Any:
+        """Return cells without holes as levels or numbers."""
+        if self.levels is not None:
+            return self.levels.take(cells.astype(int))
+        return cells if self.limits is None else cells.round().clip(*self.limits)
+
+
+class Table(NamedTuple):
+    """The columns of a fit, and what they came in."""
+
+    columns: tuple[Column, ...]
+    container: str  # "array", "pandas" or "polars"
+
+    @classmethod
+    def of_numbers(cls, n_columns: int) -> Table:
+        """Return that of a float array."""
+        return cls(tuple(Column(j, np.dtype(float), None, None) for j in range(n_columns)), "array")
+
+    @property
+    def n_levels(self) -> tuple[int, ...]:
+        """Number of levels of each column, 0 for numbers."""
+        return tuple(column.n_levels for column in self.columns)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is an array of numbers."""
+        return self.container == "array" and not any(self.n_levels)
+
+    def decode(self, cells: np.ndarray, index: pd.Index | None = None) -> Any:
+        """Return cells without holes in what the fit was given: a frame of its columns and dtypes, or an array."""
+        if self.is_plain:
+            return cells
+        names = [column.name for column in self.columns]
+        values = [column.decode(part) for column, part in zip(self.columns, cells.T, strict=True)]
+        dtypes = [column.dtype for column in self.columns]
+        if self.container == "array":
+            return np.column_stack([np.asarray(part, dtype=dtypes[0]) for part in values])
+        if self.container == "polars":
+            import polars
+
+            series = [polars.Series(list(part), strict=False).cast(dtypes[i]) for i, part in enumerate(values)]
+            return polars.DataFrame(dict(zip(names, series, strict=True)))
+        parts = [pd.Series(part, index=index).astype(dtypes[i]) for i, part in enumerate(values)]
+        return pd.concat(parts, axis=1).set_axis(names, axis=1)
+
+
+def read_rows(
+    estimator: Any, X: Any, table: Table | None, categorical_features: Any = None, takes_holes: bool = True
+) -> tuple[Table, np.ndarray]:
+    """Return the table of X and its cells, a float array, (n_samples, n_features); raise where X is not valid.
+
+    Without a ``table`` one is learned: ``categorical_features`` says which columns are categories, as in
+    `sklearn.ensemble.HistGradientBoostingClassifier`; an array is numeric unless it names some.
+    """
+    by_name = categorical_features is not None and not isinstance(categorical_features, str)
+    frame, dtypes, container = _as_pandas(X, by_name if table is None else any(table.n_levels))
+    if frame is None:
+        cells = validate_data(estimator, X, reset=table is None, dtype=FLOATS, ensure_all_finite=not takes_holes)
+        found = table or Table.of_numbers(cells.shape[1])
+    else:
+        validate_data(estimator, X, reset=table is None, skip_check_array=True)
+        if not frame.size:
+            raise ValueError(f"Found array with 0 value(s) (shape={frame.shape}): X needs a row and a column.")
+        known = _which_are_categories(frame, categorical_features) if table is None else table.n_levels
+        cells, columns = np.empty(frame.shape), []
+        for j, (name, is_category) in enumerate(zip(frame.columns, known, strict=True)):
+            levels = None if table is None else table.columns[j].levels
+            if is_category:
+                cells[:, j], levels = _level_numbers(frame.iloc[:, j], name, levels)
+            else:
+                cells[:, j] = _numbers(frame.iloc[:, j], name)
+            columns.append(Column(name, dtypes[j], levels, _limits(dtypes[j])))
+        found = table or Table(tuple(columns), container)
+        if {dtype for dtype, is_category in zip(frame.dtypes, known, strict=True) if not is_category} == {FLOAT32}:
+            cells = cells.astype(np.float32)
+    if takes_holes:
+        _check_cells(cells, [column.name for column in found.columns], is_fit=table is None)
+    return found, cells
+
+
+def _as_pandas(X: Any, has_categories: bool) -> tuple[pd.DataFrame | None, list, str]:
+    """Return X as a pandas frame, None for a numeric array; its own dtypes; and what it is."""
+    if isinstance(X, pd.DataFrame):
+        return X, list(X.dtypes), "pandas"
+    if type(X).__module__.partition(".")[0] == "polars" and hasattr(X, "to_dict"):
+        columns = X.to_dict(as_series=True).values()
+        # without pyarrow; text and categories become objects
+        parts = [c.to_numpy() if c.dtype.is_float() or c.dtype.is_integer() else c.to_list() for c in columns]
+        series = [pd.Series(p, dtype=object if isinstance(p, list) else p.dtype) for p in parts]
+        return pd.concat(series, axis=1).set_axis(X.columns, axis=1), list(X.dtypes), "polars"
+    if not has_categories:
+        return None, [], "array"
+    # an array of text and numbers would be one of text
+    X = check_array(np.array(X, dtype=object) if isinstance(X, list) else X, dtype=None, ensure_all_finite=False)
+    return pd.DataFrame(X), [X.dtype] * X.shape[1], "array"
+
+
+def _which_are_categories(frame: pd.DataFrame, categorical_features: Any) -> list[bool]:
+    if categorical_features is None:
+        return [False] * frame.shape[1]
+    if isinstance(categorical_features, str):  # "from_dtype"
+        return [_is_category(frame.iloc[:, j]) for j in range(frame.shape[1])]
+    chosen = np.atleast_1d(np.asarray(categorical_features))
+    if chosen.dtype == bool:
+        if len(chosen) != frame.shape[1]:
+            raise ValueError(f"categorical_features has {len(chosen)} values as a mask; X has {frame.shape[1]} columns.")
+        return chosen.tolist()
+    names = list(frame.columns)
+    by_name = not (chosen.dtype.kind in "iu" or chosen.size == 0)
+    known = names if by_name else range(len(names))
+    if missing := [value for value in chosen.tolist() if value not in known]:
+        raise ValueError(
+            f"categorical_features={categorical_features!r}: X has no columns {missing}. Give a mask, or names or "
+            f"numbers of some of its {len(names)} columns."
+        )
+    chosen = set(chosen.tolist())
+    return [value in chosen for value in known]
+
+
+def _is_category(column: pd.Series) -> bool:
+    dtype = column.dtype
+    if isinstance(dtype, pd.CategoricalDtype) or types.is_bool_dtype(dtype):
+        return True
+    if isinstance(dtype, pd.StringDtype):
+        return True
+    return dtype == object and types.infer_dtype(column, skipna=True) not in NUMERIC_OBJECTS
+
+
+def _numbers(column: pd.Series, name: Any) -> np.ndarray:
+    """Return a column of numbers, NaN where there are holes."""
+    try:
+        if column.dtype.kind in "mMc" or isinstance(column.dtype, pd.PeriodDtype | pd.IntervalDtype):
+            raise TypeError
+        return column.to_numpy(dtype=np.float64, na_value=np.nan)
+    except (TypeError, ValueError):
+        raise ValueError(_neither(column, name)) from None
+
+
+def _neither(column: pd.Series, name: Any) -> str:
+    kind = types.infer_dtype(column, skipna=True)
+    said = f"Column {name!r} of X holds values of type {kind if kind != 'mixed' else 'object'!r}, "
+    if kind in ("string", "categorical", "boolean"):
+        return said + "which are no numbers: make it a category by categorical_features."
+    if kind.startswith(("date", "time", "period")):
+        return said + "neither numbers nor categories: give the days since a date as a number, the month as a category."
+    return said + "neither numbers nor categories: drop the column, or make numbers or text of its parts."
+
+
+def _level_numbers(column: pd.Series, name: Any, levels: pd.Index | None) -> tuple[np.ndarray, pd.Index]:
+    """Return the number of each value's level, the number of levels where it is not known, NaN where there is none.
+
+    Without ``levels`` they are learned, in the order in which they appear: their names do not matter.
+    """
+    try:
+        codes, found = pd.factorize(column)
+    except TypeError:  # not hashable
+        raise ValueError(_neither(column, name)) from None
+    unique = pd.Index(np.asarray(found, dtype=object), dtype=object)
+    if levels is None:
+        levels, dtype = unique, column.dtype
+        if not all(isinstance(level, LEVELS) for level in levels) and not isinstance(dtype, pd.CategoricalDtype):
+            raise ValueError(_neither(column, name))
+        declared = len(dtype.categories) if isinstance(dtype, pd.CategoricalDtype) else 0
+        if declared > len(column) or len(levels) == len(column) > IDENTIFIER_ROWS:
+            raise ValueError(
+                f"Column {name!r} of X has {max(declared, len(levels))} levels in {len(column)} rows: nothing can be "
+                "learned of such a category. Drop the column, merge its levels or, where most of them are not used, "
+                "call cat.remove_unused_categories()."
+            )
+    numbers = levels.get_indexer(unique)
+    numbers[numbers < 0] = len(levels)
+    return np.where(codes < 0, np.nan, np.append(numbers, 0)[codes]), levels
+
+
+def _check_cells(cells: np.ndarray, names: list, is_fit: bool) -> None:
+    """Raise where a cell is infinite or, in a fit, where a column is empty throughout."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(cells.sum()):
+            return
+    if (infinite := np.isinf(cells).any(0)).any():
+        raise ValueError(
+            f"Columns {_some(names, infinite)} of X hold infinity: replace it, by NaN where the value is not known."
+        )
+    if is_fit and (empty := np.isnan(cells).all(0)).any():
+        raise ValueError(f"Columns {_some(names, empty)} of X are empty throughout: drop them.")
+
+
+def _some(names: list, mask: np.ndarray) -> list:
+    return [names[j] for j in np.flatnonzero(mask)[:5]]
+
+
+def _limits(dtype: Any) -> tuple[float, float] | None:
+    """Return the range of an integer dtype, as far as float64 holds it; None for others."""
+    name = str(dtype).lower()
+    if not name.startswith(("int", "uint")) or name.startswith("interval"):
+        return None
+    info = np.iinfo(name)
+    return float(info.min), float(min(info.max, 2**63 - 1024))

@@ -1,0 +1,190 @@
+"""How cells become the input of a network, and how its output becomes cells."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from skae.interfaces import RowSummary
+from skae.training import moments, unresolved
+
+WIDTH = 32  # of the code of a category with more levels
+SHARPNESS = 6.0  # by so much the logit of a level exceeds the others' where the output is its code
+
+
+class TableLayout:
+    """What a network knows of a table: the kinds of its columns, their means and the frequencies of their levels.
+
+    Cells, (..., n_columns), become numbers, codes of categories and flags of holes, in this order. A hole is the mean
+    of its column or an empty code. The code of a level has one value for each level, 1 for its own, or 32 random ones
+    where there are more levels. Codes are centred, and scaled so that a category varies as the numbers do on average.
+    """
+
+    def __init__(self, cells: np.ndarray, n_levels: tuple[int, ...], has_all_flags: bool = False):
+        self.n_levels = n_levels
+        self.numbers = [j for j, n in enumerate(n_levels) if not n]
+        # those of few levels first
+        self.categories = sorted((j for j, n in enumerate(n_levels) if n), key=lambda j: n_levels[j] > WIDTH)
+        has_holes = np.isnan(cells).any(0)
+        parts = [_moments(cells[:, j]) for j in self.numbers]
+        self.means, variances = np.array(parts).reshape(-1, 2).T
+        self.scale = (float(np.sqrt(variances.mean())) if self.numbers else 0.0) or 1.0
+        self.unresolved = tuple(self.numbers[i] for i in unresolved(self.means, variances))
+        self.frequencies = [_frequencies(cells[:, j], n_levels[j]) for j in self.categories]
+        self.flags = [j for j in range(len(n_levels)) if has_holes[j] or has_all_flags]
+        self._tensors: dict[tuple, _Tensors] = {}
+
+    @classmethod
+    def of_numbers(cls, rows: RowSummary) -> TableLayout:
+        """Return that of training rows that have no holes."""
+        layout = cls(rows.mean.numpy()[None], (0,) * rows.n_features)
+        layout.scale = rows.scale
+        return layout
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether all columns are numbers without holes."""
+        return not (self.categories or self.flags)
+
+    def summary(self, cells: np.ndarray) -> RowSummary:
+        """Return what the network is built from, for training rows of these cells."""
+        n_codes = sum(min(len(f), WIDTH) for f in self.frequencies)
+        mean = np.r_[self.means, np.zeros(n_codes + len(self.flags))]
+        return RowSummary(torch.from_numpy(mean), self.scale, self.unresolved, _Prototypes(self, cells), self)
+
+    def expand(self, x: Tensor) -> Tensor:
+        """Return the network's input, (..., n_columns) -> (..., n_inputs)."""
+        t = self.on(x)
+        holes = x.isnan()
+        parts = [torch.where(holes, t.fill, x)[..., t.numbers]]
+        if self.categories:
+            levels = torch.where(holes | (x >= t.n_levels), -1, x)
+            narrow = levels[..., t.columns]
+            codes = ((narrow == t.levels).to(x.dtype) - t.frequencies) * t.units
+            parts.append(codes.masked_fill(narrow < 0, 0.0))
+            wide = self.categories[len(self.categories) - len(t.codebooks) :]
+            # the last code is the empty one
+            parts += [codebook[levels[..., j].long()] for j, codebook in zip(wide, t.codebooks, strict=True)]
+        parts.append(holes[..., t.flags] * self.scale)
+        return torch.cat(parts, -1)
+
+    def logits(self, output: Tensor) -> Tensor:
+        """Return numbers and a logit for each level, (..., n_inputs) -> (..., n_raw)."""
+        t = self.on(output)
+        widths = [len(self.numbers), len(t.columns), *[WIDTH] * len(t.codebooks), len(self.flags)]
+        numbers, narrow, *wide, _ = output.split_with_sizes(widths, -1)
+        parts = [narrow / t.units]
+        for codebook, code in zip(t.codebooks, wide, strict=True):
+            codes = codebook[:-1]
+            parts.append(code @ codes.mT / codes.square().sum(1).mean())
+        return torch.cat([numbers, torch.cat(parts, -1) * SHARPNESS + t.log_frequencies], -1)
+
+    def cells(self, raw: Tensor) -> Tensor:
+        """Return numbers and the most probable level of each category, (..., n_raw) -> (..., n_columns)."""
+        widths = [len(self.numbers), *(self.n_levels[j] for j in self.categories)]
+        numbers, *logits = raw.split_with_sizes(widths, -1)
+        cells = torch.cat([numbers, *(part.argmax(-1, keepdim=True).to(raw.dtype) for part in logits)], -1)
+        return cells[..., self.on(raw).places]
+
+    def on(self, like: Tensor) -> _Tensors:
+        """Return the tensors of this layout on the device and in the dtype of another."""
+        key = like.device, like.dtype
+        if key not in self._tensors:
+            self._tensors[key] = self._make_tensors(*key)
+        return self._tensors[key]
+
+    def _make_tensors(self, device: torch.device, dtype: torch.dtype) -> _Tensors:
+        def index(values: Any) -> Tensor:
+            return torch.as_tensor(np.asarray(values, dtype=np.int64), device=device)
+
+        def floats(values: Any) -> Tensor:
+            return torch.as_tensor(np.asarray(values, dtype=np.float64)).to(dtype).to(device)
+
+        # a mean square distance of two random codes as of two numbers
+        units = [self.scale / np.sqrt(1 - np.square(f).sum() or 1.0) for f in self.frequencies]
+        narrow = [i for i, f in enumerate(self.frequencies) if len(f) <= WIDTH]
+        fill, n_levels = np.zeros(len(self.n_levels)), np.array(self.n_levels, dtype=float)
+        fill[self.numbers], n_levels[self.numbers] = self.means, np.inf
+        frequencies = [self.frequencies[i] for i in narrow]
+        sizes = [len(f) for f in frequencies]
+        return _Tensors(
+            fill=floats(fill),
+            n_levels=floats(n_levels),
+            numbers=index(self.numbers),
+            flags=index(self.flags),
+            places=index(np.argsort(self.numbers + self.categories)),
+            columns=index(np.repeat([self.categories[i] for i in narrow], sizes)),
+            levels=floats(np.concatenate([np.arange(n) for n in sizes] or [[]])),
+            frequencies=floats(np.concatenate(frequencies or [[]])),
+            units=floats(np.repeat([units[i] for i in narrow], sizes)),
+            codebooks=[floats(_codebook(f, self.scale)) for f in self.frequencies[len(narrow) :]],
+            log_frequencies=floats(np.log(np.concatenate(self.frequencies or [[]]))),
+        )
+
+    def __getstate__(self):
+        return vars(self) | {"_tensors": {}}
+
+    def __deepcopy__(self, memo):
+        return self  # nothing ever changes it
+
+
+class _Tensors(NamedTuple):
+    fill: Tensor  # (n_columns,), the means of numbers
+    n_levels: Tensor  # (n_columns,), infinity for numbers
+    numbers: Tensor  # their columns
+    flags: Tensor  # columns with flags
+    places: Tensor  # (n_columns,), of each column in a raw output
+    # of each level of the categories with few:
+    columns: Tensor
+    levels: Tensor
+    frequencies: Tensor
+    units: Tensor
+    # of each category with many, (n_levels + 1, WIDTH):
+    codebooks: list[Tensor]
+    log_frequencies: Tensor  # of each level of all
+
+
+class _Prototypes(NamedTuple):
+    """Training rows as a network takes them, made when they are asked for. Holes have no flags in them.
+
+    So prototypes that have holes do not attract rows that have the same.
+    """
+
+    layout: TableLayout
+    rows: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, numbers: Any) -> np.ndarray:
+        expanded = self.layout.expand(torch.from_numpy(self.rows[numbers].astype(np.float64)))
+        if self.layout.flags:
+            expanded[..., -len(self.layout.flags) :] = 0
+        return expanded.numpy()
+
+
+def _moments(column: np.ndarray) -> tuple[float, float]:
+    """Return mean and variance of the numbers of a column, 0 where there are none."""
+    known = column[~np.isnan(column)]
+    if not len(known):
+        return 0.0, 0.0
+    mean, variance = moments(known[:, None])
+    return float(mean[0]), float(variance[0])
+
+
+def _frequencies(column: np.ndarray, n_levels: int) -> np.ndarray:
+    """Return the share of each level among the known ones; one that is not among them counts half."""
+    counts = np.bincount(column[column < n_levels].astype(int), minlength=n_levels)
+    return np.maximum(counts, 0.5) / np.maximum(counts, 0.5).sum()
+
+
+def _codebook(frequencies: np.ndarray, scale: float) -> np.ndarray:
+    """Return a random code for each level and an empty one, centred and scaled, (n_levels + 1, WIDTH)."""
+    codes = np.random.default_rng(0).normal(size=(len(frequencies), WIDTH))
+    codes /= np.linalg.norm(codes, axis=1, keepdims=True)
+    codes -= frequencies @ codes
+    codes *= scale / np.sqrt(frequencies @ np.square(codes).sum(1))
+    return np.r_[codes, np.zeros((1, WIDTH))]

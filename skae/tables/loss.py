@@ -1,0 +1,69 @@
+"""The loss of cells: one unit for numbers and categories."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from skae.interfaces import Loss
+from skae.tables.layout import TableLayout
+from skae.tables.network import OfLayout
+
+
+class TableLoss:
+    """Distance of a network's raw output to cells, as `Loss`.
+
+    A number's is that of another loss. A category's is the cross-entropy over the entropy of its column, times the loss
+    of a number that is off by the scale of the numbers: what is predicted no better than by a constant costs that much,
+    whatever it is. A hole costs nothing, and the other cells of its row more, so that a mean over the row is one over
+    these. A level that is not known costs as much as the rarest one.
+    """
+
+    gradient = None
+
+    def __init__(self, layout: TableLayout, loss: Loss):
+        self.layout, self._loss = layout, loss
+        self.unit = loss.scale(layout.scale)
+        self.link: nn.Module | None = OfLayout(layout, "cells")
+
+    def scale(self, distance: float) -> float:
+        """Return the loss of a number at this distance from its target."""
+        return self._loss.scale(distance)
+
+    def elementwise(self, raw: Tensor, target: Tensor) -> Tensor:
+        """Return the loss of each cell, (..., n_raw) and (..., n_columns) -> (..., n_columns)."""
+        numbers, nats, _ = self.parts(raw, target)
+        known = ~target.isnan()
+        if self.layout.categories:
+            entropies = [-(f * np.log(f)).sum() or 1.0 for f in self.layout.frequencies]  # nothing to lose with a level
+            nats = nats * raw.new_tensor([self.unit / entropy for entropy in entropies])
+        losses = torch.cat([numbers, nats], -1)[..., self.layout.on(raw).places]
+        return losses * (known.shape[-1] / known.sum(-1, keepdim=True).clamp(min=1))
+
+    def parts(self, raw: Tensor, target: Tensor) -> Parts:
+        """Return the loss of each number, and minus the log-probability of each level, 0 for holes."""
+        layout, t = self.layout, self.layout.on(raw)
+        known = ~target.isnan()
+        target = torch.where(known, target, t.fill)
+        n = len(layout.numbers)
+        numbers = self._loss.elementwise(raw[..., :n], target[..., t.numbers]) * known[..., t.numbers]
+        nats = []
+        start = n
+        for j, frequencies in zip(layout.categories, layout.frequencies, strict=True):
+            logits = raw[..., start : start + len(frequencies)]
+            start += len(frequencies)
+            level = target[..., j]
+            level = torch.where(level < len(frequencies), level, float(frequencies.argmin())).long().unsqueeze(-1)
+            nats.append((logits.logsumexp(-1, keepdim=True) - logits.gather(-1, level)) * known[..., j : j + 1])
+        return Parts(numbers, torch.cat([numbers[..., :0], *nats], -1), known[..., t.numbers])
+
+
+class Parts(NamedTuple):
+    """Losses of cells by their kinds, in the order of a raw output."""
+
+    numbers: Tensor  # (..., n_numbers)
+    nats: Tensor  # (..., n_categories)
+    known_numbers: Tensor  # (..., n_numbers), whether they are no holes

@@ -1,0 +1,57 @@
+"""A network of cells, around one of numbers."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from skae.interfaces import Network
+from skae.random import RandomStreams
+from skae.tables.layout import TableLayout
+
+
+class TableNetwork(Network):
+    """A network that takes the cells of a table and returns numbers and a logit for each level."""
+
+    def __init__(self, inner: Network, layout: TableLayout):
+        super().__init__()
+        self.inner, self.layout, self.n_members = inner, layout, inner.n_members
+        self.broadcasts = inner.broadcasts
+
+    def encode(self, x: Tensor, random: RandomStreams | None = None) -> Tensor:
+        """(K, B, n_columns) -> (K, B, n_components)."""
+        return self.inner.encode(self.layout.expand(x), random)
+
+    def decode(self, z: Tensor, random: RandomStreams | None = None) -> Tensor:
+        """(K, B, n_components) -> (K, B, n_raw)."""
+        return self.layout.logits(self.inner.decode(z, random))
+
+    @property
+    def depends_on_mode(self) -> bool:
+        """Whether it computes something else in training mode."""
+        return self.inner.depends_on_mode
+
+    def max_matmul_size(self, n_rows: int) -> float:
+        """Return the multiplications of the largest product of a step on ``n_rows`` a member."""
+        return self.inner.max_matmul_size(n_rows)
+
+    @property
+    def encoder(self) -> nn.Module:  # type: ignore[override]
+        """From cells to codes."""
+        return nn.Sequential(OfLayout(self.layout, "expand"), self.inner.encoder)
+
+    @property
+    def decoder(self) -> nn.Module:  # type: ignore[override]
+        """From codes to numbers and logits."""
+        return nn.Sequential(self.inner.decoder, OfLayout(self.layout, "logits"))
+
+
+class OfLayout(nn.Module):
+    """A method of a layout as a module."""
+
+    def __init__(self, layout: TableLayout, method: str):
+        super().__init__()
+        self.layout, self.method = layout, method
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., n_in) -> (..., n_out)."""
+        return getattr(self.layout, self.method)(x)
