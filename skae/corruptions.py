@@ -156,6 +156,8 @@ def _make(
             "value is changed."
         )
     if corruption == "salt_and_pepper":
-        low, high = (torch.tensor(v, dtype=torch.float32, device=device) for v in (np.fmin.reduce(X), np.fmax.reduce(X)))
+        low, high = (
+            torch.tensor(v, dtype=torch.float32, device=device) for v in (np.fmin.reduce(X), np.fmax.reduce(X))
+        )
         return SaltAndPepper(float(noise_level), low, high)
     return KINDS[corruption](float(noise_level))

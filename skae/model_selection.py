@@ -128,7 +128,8 @@ class BatchedGridSearchCV(GridSearchCV):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.transformer_tags = get_tags(self.estimator).transformer_tags
+        own = get_tags(self.estimator)
+        tags.transformer_tags, tags.input_tags = own.transformer_tags, own.input_tags
         return tags
 
     def _run_search(self, evaluate_candidates, *, callback_ctx):

@@ -13,6 +13,7 @@ PACKAGE = Path(skae.__file__).parent
 ROWS = [
     ["_compat", "random", "device", "precision", "graph", "interfaces"],
     ["networks", "objectives", "corruptions", "priors", "training", "inference"],
+    ["tables"],
     ["estimators"],
     ["outliers", "model_selection"],
     ["plotting", "callbacks"],

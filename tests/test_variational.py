@@ -89,14 +89,14 @@ def test_likelihoods_are_torchs_distributions(loss, distribution):
     raw, x = torch.randn(2, 5, 3, generator=random), torch.randint(2, (2, 5, 3), generator=random).float()
     likelihood.log_scale.add_(torch.tensor([0.0, 0.3]))  # each member its own
     expected = -distribution(raw, likelihood.log_scale.exp().view(2, 1, 1)).log_prob(x).sum(-1)
-    torch.testing.assert_close(likelihood.negative_log(likelihood.distances(raw, x), 3), expected)
+    torch.testing.assert_close(likelihood.negative_log(likelihood.deviation(raw, x)), expected)
 
 
 @pytest.mark.parametrize("loss", FAMILIES)
 def test_the_scale_goes_to_its_maximum_likelihood(loss):
     likelihood = Likelihood(loss, 1.0, 1)
     x = 3 * torch.randn(1, 50, 4, generator=torch.Generator().manual_seed(0))
-    rows = likelihood.distances(x, torch.zeros_like(x))
+    rows = likelihood.deviation(x, torch.zeros_like(x)).distances
     for _ in range(200):
         likelihood.follow(rows, 4)
     log_scale = likelihood.log_scale.clone().requires_grad_()

@@ -17,7 +17,7 @@ from skae.estimators.parameters import CATEGORICAL_CONSTRAINTS, parameter
 from skae.estimators.reconstruction import BaseAutoEncoder
 from skae.interfaces import Network, Objective
 from skae.objectives import ReconstructionObjective
-from skae.tables import FLOATS
+from skae.tables import FLOATS, read_rows
 
 
 @dataclass(repr=False, eq=False)
@@ -95,7 +95,10 @@ class DenoisingAutoEncoder(BaseAutoEncoder):
     def _training_target(self, X: np.ndarray, y) -> np.ndarray | None:
         if y is None or np.asarray(y).ndim != 2:
             return None
-        y = check_array(y, dtype=FLOATS, order="C", input_name="y")
+        if self._table.is_plain:
+            y = check_array(y, dtype=FLOATS, order="C", input_name="y")
+        elif y.shape == X.shape:
+            _, y = read_rows(self, y, self._table)
         if y.shape != X.shape:
             raise ValueError(
                 f"y of shape {y.shape} cannot be the clean rows of X, which has shape {X.shape}: give it X's shape, "

@@ -52,7 +52,7 @@ class DensityScores(BaseAutoEncoder):
 
         return self._apply(bounds, X, np.float64)
 
-    def feature_errors(self, X):
+    def _feature_errors_checked(self, X: np.ndarray) -> np.ndarray:
         """Raise a ValueError: a bound on the density of a row is not a sum over its features."""
         raise ValueError(
             f"The score of a {type(self).__name__} is a bound on the density of the whole row, not a sum over its "

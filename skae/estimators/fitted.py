@@ -14,7 +14,7 @@ from skae.device import device_for_scoring, to_cpu
 from skae.inference import apply_network
 from skae.interfaces import Loss, Network
 from skae.objectives import LOSSES
-from skae.tables import FLOATS, Table, TableLayout, TableLoss, TableNetwork, read_rows
+from skae.tables import FLOATS, Table, TableLayout, TableLoss, TableNetwork, has_holes, read_rows
 
 
 def check_rows(estimator: Any, X) -> np.ndarray:
@@ -40,7 +40,7 @@ def check_rows(estimator: Any, X) -> np.ndarray:
 
 def loss_of(network: Network, name: str) -> Any:
     """Return the loss of a network's raw outputs."""
-    return LOSSES[name] if network.layout is None else TableLoss(network.layout, LOSSES[name])
+    return LOSSES[name] if network.layout is None else TableLoss(network.layout, name)
 
 
 def fitted_state(estimator: BaseEstimator) -> dict:
@@ -96,7 +96,7 @@ class FittedNetwork(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
 
     def _network_for(self, X: np.ndarray) -> Network:
         """Return the network, where X holds NaN one that takes them though those of training held none."""
-        if self._layout is None or self._network.layout is not None or not np.isnan(X.sum()):
+        if self._layout is None or self._network.layout is not None or not has_holes(X):
             return self._network
         return TableNetwork(self._network, self._layout)
 
@@ -129,6 +129,7 @@ class FittedNetwork(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = tags.input_tags.categorical = self._takes_tables()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 

@@ -43,7 +43,8 @@ class BaseAutoEncoder(NetworkEstimator):
         X : ndarray or frame of shape (n_samples, n_features)
             Reconstructions: a frame of its columns where one was fitted.
         """
-        return self._table.decode(self._decode(self._check_codes(Z)), getattr(Z, "index", None))
+        cells = self._decode(self._check_codes(Z))
+        return self._table.decode(cells, getattr(Z, "index", None))
 
     def reconstruct(self, X):
         """Return ``inverse_transform(transform(X))``, in one pass, with the predicted class where there are classes.
@@ -58,7 +59,8 @@ class BaseAutoEncoder(NetworkEstimator):
         X_hat : ndarray or frame of shape (n_samples, n_features)
             Reconstructions, without holes: a frame of its columns, dtypes and categories where one was fitted.
         """
-        return self._table.decode(self._reconstruct_checked(self._check_rows(X)), getattr(X, "index", None))
+        cells = self._reconstruct_checked(self._check_rows(X))
+        return self._table.decode(cells, getattr(X, "index", None))
 
     def _reconstruct_checked(self, X: np.ndarray) -> np.ndarray:
         """Return the cells of `reconstruct` for those of rows that another estimator has checked, (n, n_features)."""

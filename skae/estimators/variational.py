@@ -11,7 +11,6 @@ from sklearn.utils.validation import check_is_fitted
 from skae.estimators.density import DensityScores
 from skae.estimators.parameters import CATEGORICAL_CONSTRAINTS, parameter
 from skae.interfaces import Network, Objective, RowSummary
-from skae.objectives import LOSSES
 from skae.objectives.variational import Likelihood, VariationalNetwork, VariationalObjective
 from skae.priors import draw_codes, normal
 from skae.tables import TableLoss, TableNetwork
@@ -109,7 +108,7 @@ class VariationalAutoEncoder(DensityScores):
         likelihood = Likelihood(self.loss, rows.scale, recognition.n_members)
         network = VariationalNetwork(recognition, generator, likelihood, self.n_components)
         if (layout := rows.layout) is not None:
-            network.layout, likelihood.cells = layout, TableLoss(layout, LOSSES[self.loss])
+            network.layout, likelihood.cells = layout, TableLoss(layout, self.loss)
             network.recognition, network.generator = TableNetwork(recognition, layout), TableNetwork(generator, layout)
         return network
 

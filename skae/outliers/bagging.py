@@ -16,7 +16,7 @@ from skae.estimators.batched_training import Fit, can_be_batched, train_batched
 from skae.estimators.fitted import fitted_state
 from skae.outliers.errors import CHUNK_ROWS
 from skae.random import derived_seeds, seed_from
-from skae.tables import TableLayout
+from skae.tables import TableLayout, has_holes
 
 ROUNDED = 1e-5  # of scaled rows: a residual that may be nothing but rounding
 CLIP = 1e6  # of scaled values: float32 holds their squares
@@ -43,7 +43,7 @@ class ColumnScaler:
         # the mean of a constant column is rounded, its minimum is not; one may be empty where rows are left out
         constant = ~(extent > 10 * np.finfo(X.dtype).eps * np.abs(low))
         unit = np.where(constant, 1.0, extent)  # squares of values in it do not overflow
-        n = np.maximum(len(X) - np.isnan(X).sum(0), 1) if np.isnan(X.sum()) else len(X)
+        n = np.maximum(len(X) - np.isnan(X).sum(0), 1) if has_holes(X) else len(X)
         self.center = np.where(constant, np.nan_to_num(low), np.nansum(X, 0, dtype=np.float64) / n)
         parts = np.array_split(X, max(1, len(X) // 1024))
         variance = sum(np.nansum(np.square((part - self.center) / unit), 0) for part in parts) / n

@@ -26,9 +26,8 @@ from skae.outliers.bagging import BaggedAutoEncoders, fit_within, train
 from skae.outliers.default import default_bags
 from skae.outliers.errors import MEASURES, cached_errors, make_measure
 from skae.outliers.fitted import FittedDetector
-from skae.outliers.rows import hold_out, normal_rows
+from skae.outliers.rows import hold_out, normal_rows, read_table, table_layout
 from skae.outliers.threshold import threshold_rule
-from skae.tables import Table, TableLayout, read_rows
 
 logger = logging.getLogger(__name__)
 
@@ -198,12 +197,12 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
         threshold_rule(self.threshold, self.contamination, self.novelty)  # raises before any training
         with transaction(self, model="autoencoder_"):
             context = self._init_callback_context(max_subtasks=1)
-            self._table, rows = self._read(self, X)
+            rows = read_table(self, X)
             # scorers of a callback need labels: all rows are taken for normal
             callback_data = {"X": X, "y": np.ones(len(rows), dtype=int) if y is None else y}
             context.call_on_fit_task_begin(estimator=self, **callback_data)
             X_normal = normal_rows(rows, y if self.novelty else None)
-            training = find_fitted(self, X_normal, NOT_TRAINED) or self._prepare(X_normal, self._table)
+            training = find_fitted(self, X_normal, NOT_TRAINED) or self._prepare(X_normal)
             try:
                 if not training.model.__sklearn_is_fitted__():
                     self._train(training, context)
@@ -262,26 +261,10 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
 
     # ---- training ------------------------------------------------------------------------------------------
 
-    def _read(self, estimator: Any, X) -> tuple[Table, np.ndarray]:
-        """Return the table of X and its cells; ``estimator`` is told of its columns."""
-        autoencoder, features = self.autoencoder, self.categorical_features
-        takes_tables = autoencoder is None or autoencoder._takes_tables()
-        if autoencoder is not None and isinstance(features, str):
-            features = getattr(autoencoder, "categorical_features", None)
-        estimator._takes_holes = takes_tables
-        table, cells = read_rows(estimator, X, None, features, takes_tables)
-        if any(table.n_levels):
-            if not takes_tables:
-                autoencoder._refuse(table)
-            if self.error != "auto":
-                raise ValueError(f"error={self.error!r} is a function of residuals, which categories have not: set 'auto'.")
-        return table, cells
-
-    def _prepare(self, X: np.ndarray, table: Table) -> Training:
+    def _prepare(self, X: np.ndarray) -> Training:
         X_train, X_held_out = hold_out(X, self.calibration_fraction, self.random_state)
         model = self._unfitted_model(*X_train.shape)
-        if any(table.n_levels) or (self._takes_holes and np.isnan(X_train.sum())):
-            model._given_layout = TableLayout(X_train, table.n_levels, getattr(model, "_makes_holes", False))
+        model._given_layout = table_layout(self._table, X_train, model)
         return Training(model, X_train, X_held_out)
 
     def _train(self, training: Training, context) -> None:
@@ -333,9 +316,8 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
         """Return what `fit` would train, if that can be batched with the training of others."""
         self._validate_params()
         planned = clone(self)
-        table, rows = self._read(planned, X)
-        X_normal = normal_rows(rows, y if self.novelty else None)
-        training = planned._prepare(X_normal, table)
+        X_normal = normal_rows(read_table(planned, X), y if self.novelty else None)
+        training = planned._prepare(X_normal)
         if vars(training.model).get("_given_layout") is not None:
             return None
         if isinstance(training.model, BaggedAutoEncoders):

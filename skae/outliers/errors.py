@@ -58,35 +58,40 @@ class ErrorMeasure:
 class ResidualMeasure(ErrorMeasure):
     """A mean over the features of a function of the residuals."""
 
+    typical: np.ndarray | float = 0.0  # residual, in place of one that is not known
+
     def __init__(self, model: Any, X: np.ndarray, function: Callable[[np.ndarray], np.ndarray], power: int):
         super().__init__(model, X, power)
         self.function = function  # from residuals to each feature's error, of the same shape
 
     def errors(self, X: np.ndarray) -> np.ndarray:
         """Return the error of each row, (n,)."""
-        return np.concatenate([self._parts(residuals).sum(1) for residuals in self.residuals(X)])
+        return np.concatenate([self._parts(*residuals).sum(1) for residuals in self.residuals(X)])
 
     def out_of_bag_errors(self, X: np.ndarray) -> np.ndarray:
         """Return the errors of training rows over the members of a bag that did not see them, (m,), m <= n."""
         numbers = np.flatnonzero(~np.isnan(self.model.out_of_bag_errors_))
-        return self._parts(X[numbers] - self.model.reconstruct_out_of_bag(X[numbers], numbers)).sum(1)
+        rows = X[numbers]
+        return self._parts(rows - self.model.reconstruct_out_of_bag(rows, numbers), ~np.isnan(rows)).sum(1)
 
     training_errors = errors
 
     def contributions(self, X: np.ndarray) -> np.ndarray:
         """Return each feature's part of it, (n, n_features)."""
-        return np.concatenate([self._parts(residuals) for residuals in self.residuals(X)])
+        return np.concatenate([self._parts(*residuals) for residuals in self.residuals(X)])
 
-    def residuals(self, X: np.ndarray) -> Iterator[np.ndarray]:
-        """Yield the residuals, a chunk of rows at a time, float64."""
+    def residuals(self, X: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield the residuals, float64, and which values are known, a chunk of rows at a time."""
         for start in range(0, len(X), CHUNK_ROWS):
             # in float64 reconstructions of the largest float32 do not overflow
             rows = X[start : start + CHUNK_ROWS].astype(np.float64)
-            yield rows - self.model._reconstruct_checked(rows)
+            yield rows - self.model._reconstruct_checked(rows), ~np.isnan(rows)
 
-    def _parts(self, residuals: np.ndarray) -> np.ndarray:
+    def _parts(self, residuals: np.ndarray, known: np.ndarray) -> np.ndarray:
+        """Return each value's part of the mean over those known."""
         with np.errstate(over="ignore", invalid="ignore"):
-            return self.function(residuals) / residuals.shape[1]
+            parts = self.function(np.where(known, residuals, self.typical))
+            return np.where(known, parts, 0.0) / np.maximum(known.sum(1, keepdims=True), 1)
 
 
 class WhitenedError(ResidualMeasure):
@@ -95,8 +100,10 @@ class WhitenedError(ResidualMeasure):
     def __init__(self, model: Any, X: np.ndarray):
         super().__init__(model, X, self._whiten, power=2)
         with np.errstate(all="ignore"):
-            self.mean = sum(residuals.sum(0) for residuals in self.residuals(X)) / len(X)
-            covariance = sum((r - self.mean).T @ (r - self.mean) for r in self.residuals(X)) / len(X)
+            sums, counts = zip(*((np.where(k, r, 0.0).sum(0), k.sum(0)) for r, k in self.residuals(X)), strict=True)
+            self.typical = sum(sums) / np.maximum(sum(counts), 1)
+            centered = (np.where(known, r - self.typical, 0.0) for r, known in self.residuals(X))
+            covariance = sum(part.T @ part for part in centered) / len(X)
             # where residuals are nothing but rounding it stays the error, or they would be magnified
             ridge = max(RIDGE * np.trace(covariance) / len(covariance), np.square(self.rounded))
         if not 0 < ridge < np.inf:
@@ -105,7 +112,7 @@ class WhitenedError(ResidualMeasure):
         self.rounded *= float(np.sqrt(np.linalg.norm(self.precision, 2)))
 
     def _whiten(self, residuals: np.ndarray) -> np.ndarray:
-        centered = residuals - self.mean
+        centered = residuals - self.typical
         return centered @ self.precision * centered
 
 

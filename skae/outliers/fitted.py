@@ -19,6 +19,7 @@ class FittedDetector(OutlierMixin, BaseEstimator):
     """Scores, labels and explanations, from the errors of a fitted model."""
 
     # set by AutoEncoderOutlierDetector
+    autoencoder: Any
     memory: Any
     _fit_id: str | None  # identifies the fit in ``memory``; None where that is not certain
     _measure: ErrorMeasure
@@ -180,12 +181,21 @@ class FittedDetector(OutlierMixin, BaseEstimator):
             Reconstructions, a frame where one was fitted. A bag's are the means of its members'; where autoencoder is None and novelty False, of
             the members that the row's error comes from.
         """
-        rows = self._check_rows(X)
-        return self._table.decode(self._measure.model._reconstruct_checked(rows), getattr(X, "index", None))
+        cells = self._reconstruct_checked(self._check_rows(X))
+        return self._table.decode(cells, getattr(X, "index", None))
+
+    def _reconstruct_checked(self, X: np.ndarray) -> np.ndarray:
+        return self._measure.model._reconstruct_checked(X)
 
     def _check_rows(self, X) -> np.ndarray:
         check_is_fitted(self)
         return check_rows(self, X)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        takes_tables = self.autoencoder is None or self.autoencoder._takes_tables()
+        tags.input_tags.allow_nan = tags.input_tags.categorical = takes_tables
+        return tags
 
     def _row_errors(self, rows: np.ndarray) -> np.ndarray:
         return cached_errors(self.memory, self._fit_id, rows, self._measure)

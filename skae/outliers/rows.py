@@ -2,13 +2,39 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from sklearn.utils.validation import check_consistent_length
 
 from skae._compat import check_y, warn_user
 from skae.random import derived_seeds, seed_from
+from skae.tables import Table, TableLayout, has_holes, read_rows
 
 HOLD_OUT = 1  # key of its random numbers, in addition to the autoencoder's
+
+
+def read_table(detector: Any, X) -> np.ndarray:
+    """Return the cells of the training rows; set the detector's table."""
+    autoencoder, features = detector.autoencoder, detector.categorical_features
+    if autoencoder is not None and isinstance(features, str):
+        features = getattr(autoencoder, "categorical_features", None)
+    takes_tables = autoencoder is None or autoencoder._takes_tables()
+    table, cells = read_rows(detector, X, None, features, takes_tables)
+    if any(table.n_levels):
+        if not takes_tables:
+            autoencoder._refuse(table)
+        if detector.error != "auto":
+            raise ValueError(f"error={detector.error!r} is made of residuals, and categories have none: set 'auto'.")
+    detector._table, detector._takes_holes = table, takes_tables
+    return cells
+
+
+def table_layout(table: Table, cells: np.ndarray, model: Any) -> TableLayout | None:
+    """Return the layout of training rows, None for numbers without holes."""
+    if not any(table.n_levels) and not has_holes(cells):
+        return None
+    return TableLayout(cells, table.n_levels, getattr(model, "_makes_holes", False))
 
 
 def normal_rows(X: np.ndarray, y) -> np.ndarray:

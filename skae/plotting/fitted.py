@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from skae.estimators import BaseAutoEncoder
 from skae.estimators.base import NetworkEstimator
@@ -49,9 +49,8 @@ def _fitted(estimator, kinds, description: str) -> Any:
 
 
 def checked_rows(estimator, X) -> np.ndarray:
-    """Return X as an array, after the checks of a fitted autoencoder or detector."""
-    estimator = _fitted_autoencoder_or_detector(estimator)
-    return validate_data(estimator, X, reset=False, dtype=(np.float64, np.float32))
+    """Return X as an array, after the checks of a fitted autoencoder or detector: of categories the numbers."""
+    return _fitted_autoencoder_or_detector(estimator)._check_rows(X)
 
 
 def codes_of_rows(estimator, X) -> np.ndarray:
@@ -63,9 +62,10 @@ def codes_of_rows(estimator, X) -> np.ndarray:
 
 def row_with_error(estimator, X) -> dict[str, Any]:
     """Return what displays of one row draw: the row, its reconstruction, its error and the threshold, if any."""
+    x = checked_rows(estimator, X)
     return {
-        "x": checked_rows(estimator, X)[0],
-        "reconstruction": estimator.reconstruct(X)[0],
+        "x": x[0],
+        "reconstruction": estimator._reconstruct_checked(x)[0],
         "error": -float(estimator.score_samples(X)[0]),
         "threshold": getattr(estimator, "threshold_", None),
     }

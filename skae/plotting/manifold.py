@@ -172,7 +172,7 @@ class ManifoldDisplay(Display):
             )
         Z = np.stack(np.meshgrid(*steps.T), axis=-1).reshape(-1, 2)
         rows = autoencoder.inverse_transform(Z) if y is None else autoencoder.inverse_transform(Z, y)
-        display = cls(steps=steps, images=rows.reshape(n_steps, n_steps, -1), image_shape=image_shape)
+        display = cls(steps=steps, images=np.asarray(rows).reshape(n_steps, n_steps, -1), image_shape=image_shape)
         return display.plot(ax, image_kw=image_kw)
 
 

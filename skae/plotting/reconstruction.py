@@ -152,6 +152,6 @@ class ReconstructionDisplay(Display):
             )
         originals = checked_rows(estimator, X[:n_images])
         noisy = None if X_noisy is None else checked_rows(estimator, X_noisy[:n_images])
-        reconstructions = estimator.reconstruct((X if X_noisy is None else X_noisy)[:n_images])
+        reconstructions = estimator._reconstruct_checked(originals if noisy is None else noisy)
         display = cls(originals=originals, reconstructions=reconstructions, image_shape=image_shape, noisy=noisy)
         return display.plot(ax, image_kw=image_kw)

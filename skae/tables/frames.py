@@ -134,7 +134,9 @@ def _which_are_categories(frame: pd.DataFrame, categorical_features: Any) -> lis
     chosen = np.atleast_1d(np.asarray(categorical_features))
     if chosen.dtype == bool:
         if len(chosen) != frame.shape[1]:
-            raise ValueError(f"categorical_features has {len(chosen)} values as a mask; X has {frame.shape[1]} columns.")
+            raise ValueError(
+                f"categorical_features has {len(chosen)} values as a mask; X has {frame.shape[1]} columns."
+            )
         return chosen.tolist()
     names = list(frame.columns)
     by_name = not (chosen.dtype.kind in "iu" or chosen.size == 0)
@@ -201,6 +203,12 @@ def _level_numbers(column: pd.Series, name: Any, levels: pd.Index | None) -> tup
     numbers = levels.get_indexer(unique)
     numbers[numbers < 0] = len(levels)
     return np.where(codes < 0, np.nan, np.append(numbers, 0)[codes]), levels
+
+
+def has_holes(cells: np.ndarray) -> bool:
+    """Whether some of the cells are NaN, at the cost of a sum where none is."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isnan(cells.sum()) and np.isnan(cells).any())
 
 
 def _check_cells(cells: np.ndarray, names: list, is_fit: bool) -> None:

@@ -68,7 +68,7 @@ class TableLayout:
             wide = self.categories[len(self.categories) - len(t.codebooks) :]
             # the last code is the empty one
             parts += [codebook[levels[..., j].long()] for j, codebook in zip(wide, t.codebooks, strict=True)]
-        parts.append(holes[..., t.flags] * self.scale)
+        parts.append(holes[..., t.flags].to(x.dtype) * self.scale)
         return torch.cat(parts, -1)
 
     def logits(self, output: Tensor) -> Tensor:
@@ -98,10 +98,10 @@ class TableLayout:
 
     def _make_tensors(self, device: torch.device, dtype: torch.dtype) -> _Tensors:
         def index(values: Any) -> Tensor:
-            return torch.as_tensor(np.asarray(values, dtype=np.int64), device=device)
+            return torch.from_numpy(np.asarray(values, dtype=np.int64)).to(device)
 
         def floats(values: Any) -> Tensor:
-            return torch.as_tensor(np.asarray(values, dtype=np.float64)).to(dtype).to(device)
+            return torch.from_numpy(np.asarray(values, dtype=np.float64)).to(dtype).to(device)
 
         # a mean square distance of two random codes as of two numbers
         units = [self.scale / np.sqrt(1 - np.square(f).sum() or 1.0) for f in self.frequencies]

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from skae.interfaces import Loss
+from skae.objectives import LOSSES
 from skae.tables.layout import TableLayout
 from skae.tables.network import OfLayout
 
@@ -24,10 +25,14 @@ class TableLoss:
 
     gradient = None
 
-    def __init__(self, layout: TableLayout, loss: Loss):
-        self.layout, self._loss = layout, loss
-        self.unit = loss.scale(layout.scale)
+    def __init__(self, layout: TableLayout, name: str):
+        self.layout, self.name = layout, name
+        self.unit = self._loss.scale(layout.scale)
         self.link: nn.Module | None = OfLayout(layout, "cells")
+
+    @property
+    def _loss(self) -> Loss:
+        return LOSSES[self.name]
 
     def scale(self, distance: float) -> float:
         """Return the loss of a number at this distance from its target."""
