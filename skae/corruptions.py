@@ -23,6 +23,11 @@ class Gaussian:
 
     noise_level: float
 
+    @property
+    def mean_square(self) -> float:
+        """Of the noise."""
+        return self.noise_level**2
+
     def __call__(self, x: Tensor, random: RandomStreams) -> Tensor:
         """Return a corrupted copy of x."""
         return torch.add(x, random.normal(*x.shape[1:]), alpha=self.noise_level)
@@ -34,6 +39,12 @@ class GaussianOfManyLevels:
 
     low: float
     high: float
+
+    @property
+    def mean_square(self) -> float:
+        """Of the noise."""
+        same = self.low == self.high
+        return self.low**2 if same else (self.high**2 - self.low**2) / (2 * np.log(self.high / self.low))
 
     def __call__(self, x: Tensor, random: RandomStreams) -> Tensor:
         """Return a corrupted copy of x."""
@@ -81,15 +92,16 @@ class Swap:
 
 
 @dataclass(frozen=True)
-class OnNumbers:
-    """Put noise on the numbers of a table and leave its categories as they are."""
+class OfTable:
+    """Put noise on the numbers of a table, and swap its categories."""
 
     noise: Corruption
+    swap: Swap
     is_number: Tensor  # (n_features,)
 
     def __call__(self, x: Tensor, random: RandomStreams) -> Tensor:
         """Return a corrupted copy of x."""
-        return torch.where(self.is_number, self.noise(x, random), x)
+        return torch.where(self.is_number, self.noise(x, random), self.swap(x, random))
 
 
 @dataclass(frozen=True)
@@ -128,14 +140,18 @@ def make_corruption(
 ) -> Corruption:
     """Return the corruption that an estimator's parameters describe, for rows like those of X, on the device.
 
-    Of a table with a ``layout`` masked values become holes, and only numbers get noise.
+    Of a table with a ``layout`` masked values become holes. Noise on numbers goes with a swap of categories: by
+    "gaussian" so often that these change as much, by the mean square, and not at all by a callable.
     """
     made = _make(corruption, noise_level, X, device)
     if layout is not None and isinstance(made, Masking):
         return Masking(made.noise_level, np.nan)
     if layout is None or not layout.categories or isinstance(made, Swap):
         return made
-    return OnNumbers(made, torch.tensor([not n for n in layout.n_levels], device=device))
+    share = 0.0 if callable(corruption) else getattr(made, "noise_level", 0.0)
+    if isinstance(made, Gaussian | GaussianOfManyLevels):
+        share = min(1.0, made.mean_square / (2 * layout.scale**2))  # two random rows are so far apart
+    return OfTable(made, Swap(share), torch.tensor([not n for n in layout.n_levels], device=device))
 
 
 def _make(

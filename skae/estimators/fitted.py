@@ -98,7 +98,7 @@ class FittedNetwork(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         """Return the network, where X holds NaN one that takes them though those of training held none."""
         if self._layout is None or self._network.layout is not None or not has_holes(X):
             return self._network
-        return TableNetwork(self._network, self._layout)
+        return TableNetwork(self._network, self._layout).eval()
 
     # ---- fitted state --------------------------------------------------------------------------------------
 

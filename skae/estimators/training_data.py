@@ -31,6 +31,11 @@ class ReadsTrainingData(SharedParameters, FittedNetwork):
 
     _makes_holes = False  # whether training puts holes into tables
 
+    @property
+    def _needs_all_flags(self) -> bool:
+        """Whether columns without holes have flags too: a hole may come in training, or the flags need none."""
+        return self._makes_holes or type(self.network) is MemoryNetwork
+
     def _training_target(self, X: np.ndarray, y) -> np.ndarray | None:
         """Return the rows to reconstruct, of X's shape, or None for X itself."""
         return None
@@ -63,7 +68,7 @@ class ReadsTrainingData(SharedParameters, FittedNetwork):
         if (given := vars(self).get("_given_layout")) is not None:
             return cells, given
         if any(table.n_levels) or (takes_tables and has_holes(cells)):
-            return cells, TableLayout(cells, table.n_levels, self._makes_holes)
+            return cells, TableLayout(cells, table.n_levels, self._needs_all_flags)
         return cells, None
 
     def _takes_tables(self) -> bool:

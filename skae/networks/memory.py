@@ -83,6 +83,10 @@ class MemoryNetwork(BaseEstimator):
                 prototypes = ((prototypes - rows.mean) / rows.scale).float()  # (n_components, n_features)
                 sharpness = 1 / (self.temperature * _squared_distance_to_next(prototypes))
                 encoder.weight[k] = 2 * sharpness * prototypes.T
+                if rows.layout is not None and rows.layout.flags:
+                    # a hole counts for nothing in the distance
+                    n_flags = len(rows.layout.flags)
+                    encoder.weight[k, -n_flags:] = sharpness * rows.layout.sums_of_flags(prototypes.square()).T
                 encoder.bias[k] = -sharpness * prototypes.square().sum(1)
                 decoder.weight[k] = prototypes
         before = Affine(1 / rows.scale, -rows.mean / rows.scale, random.n_members)

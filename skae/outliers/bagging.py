@@ -95,12 +95,12 @@ class BaggedAutoEncoders(CallbackSupportMixin, BaseEstimator):
         seed, *seeds = derived_seeds(seed_from(own), n_members=1 + self._n_members)
         rng = np.random.default_rng(seed)
         layout = self._given_layout
-        self._scaler = ColumnScaler(X, layout and layout.n_levels) if self.scale_free else None
+        self._scaler = ColumnScaler(X, None if layout is None else layout.n_levels) if self.scale_free else None
         Z, fits, self._members = self.scale(X), [], []
         self._copies = _numbers_of_copies(Z)
         for bag, (unfitted, n_estimators, max_samples) in enumerate(self.bags):
             # members of few rows know the levels of all
-            layout = layout and TableLayout(Z, layout.n_levels, unfitted._makes_holes)
+            layout = layout and TableLayout(Z, layout.n_levels, unfitted._needs_all_flags)
             is_number = isinstance(max_samples, Integral)
             if is_number and max_samples > len(X):
                 warn_user(f"max_samples={max_samples} exceeds the {len(X)} rows: all are used.")

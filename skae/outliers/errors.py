@@ -58,7 +58,7 @@ class ErrorMeasure:
 class ResidualMeasure(ErrorMeasure):
     """A mean over the features of a function of the residuals."""
 
-    typical: np.ndarray | float = 0.0  # residual, in place of one that is not known
+    typical: Any = 0.0  # residual, in place of one that is not known
 
     def __init__(self, model: Any, X: np.ndarray, function: Callable[[np.ndarray], np.ndarray], power: int):
         super().__init__(model, X, power)

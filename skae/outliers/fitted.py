@@ -178,8 +178,8 @@ class FittedDetector(OutlierMixin, BaseEstimator):
         Returns
         -------
         X_hat : ndarray or frame of shape (n_samples, n_features)
-            Reconstructions, a frame where one was fitted. A bag's are the means of its members'; where autoencoder is None and novelty False, of
-            the members that the row's error comes from.
+            Reconstructions, a frame where one was fitted. A bag's are the means of its members'; where autoencoder is
+            None and novelty False, of the members that the row's error comes from.
         """
         cells = self._reconstruct_checked(self._check_rows(X))
         return self._table.decode(cells, getattr(X, "index", None))

@@ -146,8 +146,7 @@ def _which_are_categories(frame: pd.DataFrame, categorical_features: Any) -> lis
             f"categorical_features={categorical_features!r}: X has no columns {missing}. Give a mask, or names or "
             f"numbers of some of its {len(names)} columns."
         )
-    chosen = set(chosen.tolist())
-    return [value in chosen for value in known]
+    return [value in chosen.tolist() for value in known]
 
 
 def _is_category(column: pd.Series) -> bool:
@@ -156,7 +155,7 @@ def _is_category(column: pd.Series) -> bool:
         return True
     if isinstance(dtype, pd.StringDtype):
         return True
-    return dtype == object and types.infer_dtype(column, skipna=True) not in NUMERIC_OBJECTS
+    return types.is_object_dtype(dtype) and types.infer_dtype(column, skipna=True) not in NUMERIC_OBJECTS
 
 
 def _numbers(column: pd.Series, name: Any) -> np.ndarray:

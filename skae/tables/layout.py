@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +14,6 @@ from skae.interfaces import RowSummary
 from skae.training import moments, unresolved
 
 WIDTH = 32  # of the code of a category with more levels
-SHARPNESS = 6.0  # by so much the logit of a level exceeds the others' where the output is its code
 
 
 class TableLayout:
@@ -55,6 +56,17 @@ class TableLayout:
         mean = np.r_[self.means, np.zeros(n_codes + len(self.flags))]
         return RowSummary(torch.from_numpy(mean), self.scale, self.unresolved, _Prototypes(self, cells), self)
 
+    def sums_of_flags(self, inputs: Tensor) -> Tensor:
+        """Return, for each flag, the sum over the inputs of its column, (n, n_inputs) -> (n, n_flags)."""
+        t = self.on(inputs)
+        sums = inputs.new_zeros(*inputs.shape[:-1], len(self.n_levels))
+        return sums.index_add(-1, t.of_inputs, inputs)[..., t.flags]
+
+    def unknown_inputs(self, x: Tensor) -> Tensor:
+        """Whether an input stands for a hole that has no flag, (..., n_columns) -> (..., n_inputs)."""
+        t = self.on(x)
+        return (x.isnan() & t.has_no_flag)[..., t.of_inputs]
+
     def expand(self, x: Tensor) -> Tensor:
         """Return the network's input, (..., n_columns) -> (..., n_inputs)."""
         t = self.on(x)
@@ -80,7 +92,7 @@ class TableLayout:
         for codebook, code in zip(t.codebooks, wide, strict=True):
             codes = codebook[:-1]
             parts.append(code @ codes.mT / codes.square().sum(1).mean())
-        return torch.cat([numbers, torch.cat(parts, -1) * SHARPNESS + t.log_frequencies], -1)
+        return torch.cat([numbers, t.log_frequencies + torch.cat(parts, -1)], -1)
 
     def cells(self, raw: Tensor) -> Tensor:
         """Return numbers and the most probable level of each category, (..., n_raw) -> (..., n_columns)."""
@@ -88,6 +100,14 @@ class TableLayout:
         numbers, *logits = raw.split_with_sizes(widths, -1)
         cells = torch.cat([numbers, *(part.argmax(-1, keepdim=True).to(raw.dtype) for part in logits)], -1)
         return cells[..., self.on(raw).places]
+
+    def wide_slices(self) -> Iterator[tuple[int, int]]:
+        """Yield where a raw output has the logits of each category of many levels."""
+        start = len(self.numbers)
+        for f in self.frequencies:
+            if len(f) > WIDTH:
+                yield start, start + len(f)
+            start += len(f)
 
     def on(self, like: Tensor) -> _Tensors:
         """Return the tensors of this layout on the device and in the dtype of another."""
@@ -109,19 +129,30 @@ class TableLayout:
         fill, n_levels = np.zeros(len(self.n_levels)), np.array(self.n_levels, dtype=float)
         fill[self.numbers], n_levels[self.numbers] = self.means, np.inf
         frequencies = [self.frequencies[i] for i in narrow]
-        sizes = [len(f) for f in frequencies]
+        sizes, widths = [len(f) for f in frequencies], [min(len(f), WIDTH) for f in self.frequencies]
+        rarest = np.zeros(len(self.n_levels))
+        rarest[self.categories] = [f.argmin() for f in self.frequencies]
+        starts = len(self.numbers) + np.cumsum([0, *sizes])[:-1]
+        # of levels in a raw output; those of the filler are any
+        slots = np.add.outer(starts, np.arange(max(sizes, default=0))).clip(max=len(self.numbers) + sum(sizes) - 1)
         return _Tensors(
             fill=floats(fill),
             n_levels=floats(n_levels),
             numbers=index(self.numbers),
             flags=index(self.flags),
+            has_no_flag=torch.from_numpy(~np.isin(np.arange(len(self.n_levels)), self.flags)).to(device),
+            of_inputs=index(self.numbers + np.repeat(self.categories, widths).tolist() + self.flags),
+            categories=index(self.categories),
+            rarest=floats(rarest),
+            slots=torch.from_numpy(slots).to(device),
+            filler=floats(np.where(np.arange(slots.shape[1]) < np.array(sizes).reshape(-1, 1), 0.0, -np.inf)),
             places=index(np.argsort(self.numbers + self.categories)),
             columns=index(np.repeat([self.categories[i] for i in narrow], sizes)),
-            levels=floats(np.concatenate([np.arange(n) for n in sizes] or [[]])),
-            frequencies=floats(np.concatenate(frequencies or [[]])),
+            levels=floats(np.concatenate([np.empty(0), *map(np.arange, sizes)])),
+            frequencies=floats(np.concatenate([np.empty(0), *frequencies])),
             units=floats(np.repeat([units[i] for i in narrow], sizes)),
             codebooks=[floats(_codebook(f, self.scale)) for f in self.frequencies[len(narrow) :]],
-            log_frequencies=floats(np.log(np.concatenate(self.frequencies or [[]]))),
+            log_frequencies=floats(np.log(np.concatenate([np.empty(0), *self.frequencies]))),
         )
 
     def __getstate__(self):
@@ -137,6 +168,12 @@ class _Tensors(NamedTuple):
     numbers: Tensor  # their columns
     flags: Tensor  # columns with flags
     places: Tensor  # (n_columns,), of each column in a raw output
+    has_no_flag: Tensor  # (n_columns,)
+    of_inputs: Tensor  # (n_inputs,), the column that each stands for
+    categories: Tensor  # their columns
+    rarest: Tensor  # (n_columns,), the rarest level
+    slots: Tensor  # (n_narrow, max n_levels), of each level of the categories with few in a raw output
+    filler: Tensor  # the same shape, minus infinity where a category has fewer levels
     # of each level of the categories with few:
     columns: Tensor
     levels: Tensor
@@ -147,7 +184,8 @@ class _Tensors(NamedTuple):
     log_frequencies: Tensor  # of each level of all
 
 
-class _Prototypes(NamedTuple):
+@dataclass
+class _Prototypes:
     """Training rows as a network takes them, made when they are asked for. Holes have no flags in them.
 
     So prototypes that have holes do not attract rows that have the same.

@@ -53,17 +53,18 @@ class TableLoss:
         layout, t = self.layout, self.layout.on(raw)
         known = ~target.isnan()
         target = torch.where(known, target, t.fill)
-        n = len(layout.numbers)
-        numbers = self._loss.elementwise(raw[..., :n], target[..., t.numbers]) * known[..., t.numbers]
-        nats = []
-        start = n
-        for j, frequencies in zip(layout.categories, layout.frequencies, strict=True):
-            logits = raw[..., start : start + len(frequencies)]
-            start += len(frequencies)
-            level = target[..., j]
-            level = torch.where(level < len(frequencies), level, float(frequencies.argmin())).long().unsqueeze(-1)
-            nats.append((logits.logsumexp(-1, keepdim=True) - logits.gather(-1, level)) * known[..., j : j + 1])
-        return Parts(numbers, torch.cat([numbers[..., :0], *nats], -1), known[..., t.numbers])
+        numbers = self._loss.elementwise(raw[..., : len(layout.numbers)], target[..., t.numbers])
+        levels = torch.where(target < t.n_levels, target, t.rarest)[..., t.categories].long()
+        # categories of few levels at once, filled up with logits of minus infinity; the others one by one
+        known_numbers = known[..., t.numbers]
+        if not layout.categories:
+            return Parts(numbers * known_numbers, numbers[..., :0], known_numbers)
+        n = t.slots.shape[0]
+        logits = [(raw[..., t.slots] + t.filler).log_softmax(-1).gather(-1, levels[..., :n, None]).squeeze(-1)]
+        for i, (start, stop) in enumerate(layout.wide_slices()):
+            logits.append(raw[..., start:stop].log_softmax(-1).gather(-1, levels[..., n + i, None]))
+        nats = -torch.cat(logits, -1) * known[..., t.categories]
+        return Parts(numbers * known_numbers, nats, known_numbers)
 
 
 class Parts(NamedTuple):

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from skae.interfaces import Network
 from skae.random import RandomStreams
 from skae.tables.layout import TableLayout
 
+N_FILLS = 6  # of holes by the reconstruction
+
 
 class TableNetwork(Network):
-    """A network that takes the cells of a table and returns numbers and a logit for each level."""
+    """A network that takes the cells of a table and returns numbers and a logit for each level.
+
+    Holes in columns that had none in training have no flags: they are filled by the reconstruction, a few times.
+    """
 
     def __init__(self, inner: Network, layout: TableLayout):
         super().__init__()
@@ -19,7 +25,12 @@ class TableNetwork(Network):
 
     def encode(self, x: Tensor, random: RandomStreams | None = None) -> Tensor:
         """(K, B, n_columns) -> (K, B, n_components)."""
-        return self.inner.encode(self.layout.expand(x), random)
+        inputs = self.layout.expand(x)
+        if not self.training:
+            unknown = self.layout.unknown_inputs(x)
+            for _ in range(N_FILLS if unknown.any() else 0):
+                inputs = torch.where(unknown, self.inner(inputs), inputs)
+        return self.inner.encode(inputs, random)
 
     def decode(self, z: Tensor, random: RandomStreams | None = None) -> Tensor:
         """(K, B, n_components) -> (K, B, n_raw)."""
