@@ -82,7 +82,7 @@ class BaggedAutoEncoders(CallbackSupportMixin, BaseEstimator):
     """
 
     _parameter_constraints: ClassVar[dict] = {}  # the detector has checked them
-    _given_layout: TableLayout | None = None  # of X, where it has categories or holes
+    _given_layout: Any = None  # a TableLayout of X, where it has categories or holes
 
     def __init__(self, bags, scale_free=False, random_state=None):
         self.bags = bags
@@ -207,8 +207,22 @@ class BaggedAutoEncoders(CallbackSupportMixin, BaseEstimator):
         return self._reconstruct(self.scale(X), numbers)
 
     def _reconstruct(self, Z: np.ndarray, *numbers: np.ndarray) -> np.ndarray:
-        means = self._of_worst_bag(_reconstruct, Z, np.ones_like(self._typical), *numbers)
-        return means if self._scaler is None else self._scaler.inverse_transform(means)
+        means = self._of_worst_bag(self._votes, Z, np.ones_like(self._typical), *numbers)
+        cells, votes = means[:, : Z.shape[1]], means[:, Z.shape[1] :]
+        for j in self._categories:  # the level that most members have chosen
+            n_levels = self._given_layout.n_levels[j]
+            cells[:, j], votes = votes[:, :n_levels].argmax(1), votes[:, n_levels:]
+        return cells if self._scaler is None else self._scaler.inverse_transform(cells)
+
+    def _votes(self, autoencoder: Any, Z: np.ndarray) -> np.ndarray:
+        """Return the reconstruction of each row and, for each level of each category, whether it is the one chosen."""
+        cells = autoencoder._reconstruct_checked(Z)
+        levels = [np.arange(self._given_layout.n_levels[j]) for j in self._categories]
+        return np.hstack([cells, *(cells[:, [j]] == of_j for j, of_j in zip(self._categories, levels, strict=True))])
+
+    @property
+    def _categories(self) -> list[int]:
+        return [] if self._given_layout is None else self._given_layout.categories
 
     def _of_worst_bag(self, function: Function, Z: np.ndarray, *args: Any) -> np.ndarray:
         """Return `_bag_means` in the bag where each row's error is largest, (n, ...)."""
@@ -290,10 +304,6 @@ def _errors(autoencoder: Any, Z: np.ndarray) -> np.ndarray:
 
 def _feature_errors(autoencoder: Any, Z: np.ndarray) -> np.ndarray:
     return autoencoder._feature_errors_checked(Z)
-
-
-def _reconstruct(autoencoder: Any, Z: np.ndarray) -> np.ndarray:
-    return autoencoder._reconstruct_checked(Z)
 
 
 def fit_within(context, caller, estimator, X) -> None:

@@ -103,7 +103,7 @@ class WhitenedError(ResidualMeasure):
             sums, counts = zip(*((np.where(k, r, 0.0).sum(0), k.sum(0)) for r, k in self.residuals(X)), strict=True)
             self.typical = sum(sums) / np.maximum(sum(counts), 1)
             centered = (np.where(known, r - self.typical, 0.0) for r, known in self.residuals(X))
-            covariance = sum(part.T @ part for part in centered) / len(X)
+            covariance: Any = sum(part.T @ part for part in centered) / len(X)
             # where residuals are nothing but rounding it stays the error, or they would be magnified
             ridge = max(RIDGE * np.trace(covariance) / len(covariance), np.square(self.rounded))
         if not 0 < ridge < np.inf:

@@ -32,4 +32,6 @@ def one_row(x) -> Any:
         raise ValueError(f"x must be one row, but has shape {shape}: pass X[i] or X[i:i + 1] to draw row i.")
     if isinstance(x, pd.Series):
         return x.to_frame().T
-    return np.asarray(x).reshape(1, -1) if len(shape) == 1 else x
+    if len(shape) == 2:
+        return x
+    return np.array(x, dtype=object if isinstance(x, list | tuple) else None).reshape(1, -1)

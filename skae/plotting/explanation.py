@@ -9,7 +9,7 @@ import numpy as np
 from skae._compat import check_matplotlib_support
 from skae.plotting.axes import Display
 from skae.plotting.checks import check_at_least_one, one_row
-from skae.plotting.fitted import fitted_detector, row_with_error
+from skae.plotting.fitted import fitted_detector, row_with_error, rows_of_numbers
 from skae.plotting.shapes import GAP, as_images, as_sequences, imshow_options, scaled_images
 from skae.plotting.signals import title_of_error
 
@@ -27,8 +27,8 @@ class ExplanationDisplay(Display):
 
     Parameters
     ----------
-    x, reconstruction : ndarray of shape (n_features,)
-        Row, and its reconstruction by the detector.
+    x, reconstruction : sequence of float or str of shape (n_features,)
+        Row, and its reconstruction by the detector. A value of the row may be None, where it is missing.
     contributions : ndarray of shape (n_features,)
         Contribution of each feature to the error of the row.
     names : sequence of str
@@ -135,7 +135,7 @@ class ExplanationDisplay(Display):
         shown, others = order[:max_features], order[max_features:]
         widths = [*self.contributions[shown]]
         labels = [str(self.names[i]) for i in shown]
-        values = [f"{self.x[i]:.4g} instead of {self.reconstruction[i]:.4g}" for i in shown]
+        values = [_instead(self.x[i], self.reconstruction[i]) for i in shown]
         if len(others):
             widths.append(self.contributions[others].sum())
             labels.append(f"{len(others)} other" + "s" * (len(others) > 1))
@@ -233,7 +233,8 @@ class ExplanationDisplay(Display):
         ------
         ValueError
             If x is not one row, ``image_shape`` or ``sequence_shape`` is not a shape of n_features values, both are
-            given, ``max_features`` is less than 1, or the error of the detector is not a sum over features.
+            given with each other or with categories, ``max_features`` is less than 1, or the error of the detector is
+            not a sum over features.
         TypeError
             If the estimator is not a detector.
         sklearn.exceptions.NotFittedError
@@ -242,6 +243,8 @@ class ExplanationDisplay(Display):
         check_matplotlib_support(f"{cls.__name__}.from_estimator")
         detector = fitted_detector(estimator)
         X = one_row(x)
+        if image_shape is not None or sequence_shape is not None:
+            rows_of_numbers(detector, X)
         contributions = detector.explain(X)
         display = cls(
             **row_with_error(detector, X),
@@ -251,3 +254,9 @@ class ExplanationDisplay(Display):
             sequence_shape=sequence_shape,
         )
         return display.plot(ax, max_features=max_features, error_kw=error_kw)
+
+
+def _instead(value, other) -> str:
+    if value is None or value != value:
+        return "missing"
+    return " instead of ".join(part if isinstance(part, str) else f"{part:.4g}" for part in (value, other))

@@ -60,12 +60,39 @@ def codes_of_rows(estimator, X) -> np.ndarray:
     return np.asarray(autoencoder.transform(X if estimator is autoencoder else checked_rows(estimator, X)))
 
 
+def rows_of_numbers(estimator, X) -> np.ndarray:
+    """Return X as an array; raise where some of its columns are categories."""
+    rows, table = checked_rows(estimator, X), estimator._table
+    if any(table.n_levels):
+        names = [column.name for column in table.columns if column.n_levels]
+        raise ValueError(f"Columns {names[:5]} of X are categories, which cannot be drawn: see ExplanationDisplay.")
+    return rows
+
+
 def row_with_error(estimator, X) -> dict[str, Any]:
-    """Return what displays of one row draw: the row, its reconstruction, its error and the threshold, if any."""
-    x = checked_rows(estimator, X)
+    """Return what displays of one row draw: the row, its reconstruction, its error and the threshold, if any.
+
+    Of a row with categories both are lists of numbers and texts, None where a value is missing.
+    """
+    cells = checked_rows(estimator, X)
+    x, reconstruction = cells[0], estimator._reconstruct_checked(cells)[0]
+    if any(estimator._table.n_levels):
+        given = np.asarray(X, dtype=object)[0]
+        columns = estimator._table.columns
+        x = [_described(*parts) for parts in zip(columns, x, given, strict=True)]
+        reconstruction = [_described(*parts) for parts in zip(columns, reconstruction, given, strict=True)]
     return {
-        "x": x[0],
-        "reconstruction": estimator._reconstruct_checked(x)[0],
+        "x": x,
+        "reconstruction": reconstruction,
         "error": -float(estimator.score_samples(X)[0]),
         "threshold": getattr(estimator, "threshold_", None),
     }
+
+
+def _described(column: Any, cell: float, given: Any) -> float | str | None:
+    """Return a number, the name of a level or, where it is not known, the value that was given."""
+    if np.isnan(cell):
+        return None
+    if not column.n_levels:
+        return float(cell)
+    return str(column.levels[int(cell)]) if cell < column.n_levels else f"{given} (new)"

@@ -7,7 +7,7 @@ import numpy as np
 from skae._compat import check_matplotlib_support
 from skae.plotting.axes import Display
 from skae.plotting.checks import check_at_least_one
-from skae.plotting.fitted import checked_rows
+from skae.plotting.fitted import rows_of_numbers
 from skae.plotting.shapes import GAP, scaled_images
 
 INCHES = 0.75  # height of an image
@@ -150,8 +150,8 @@ class ReconstructionDisplay(Display):
                 f"X_noisy has shape {np.shape(X_noisy)}, but must have the shape of X, {np.shape(X)}: pass one noisy "
                 "row for each row of X, in the same order."
             )
-        originals = checked_rows(estimator, X[:n_images])
-        noisy = None if X_noisy is None else checked_rows(estimator, X_noisy[:n_images])
+        originals = rows_of_numbers(estimator, X[:n_images])
+        noisy = None if X_noisy is None else rows_of_numbers(estimator, X_noisy[:n_images])
         reconstructions = estimator._reconstruct_checked(originals if noisy is None else noisy)
         display = cls(originals=originals, reconstructions=reconstructions, image_shape=image_shape, noisy=noisy)
         return display.plot(ax, image_kw=image_kw)

@@ -7,7 +7,7 @@ import numpy as np
 from skae._compat import check_matplotlib_support
 from skae.plotting.axes import Display
 from skae.plotting.checks import one_row
-from skae.plotting.fitted import row_with_error
+from skae.plotting.fitted import row_with_error, rows_of_numbers
 
 
 class SignalDisplay(Display):
@@ -118,14 +118,16 @@ class SignalDisplay(Display):
         Raises
         ------
         ValueError
-            If x is not one row.
+            If x is not one row, or some of its columns are categories.
         TypeError
             If the estimator is neither an autoencoder nor a detector.
         sklearn.exceptions.NotFittedError
             If the estimator is not fitted.
         """
         check_matplotlib_support(f"{cls.__name__}.from_estimator")
-        display = cls(**row_with_error(estimator, one_row(x)))
+        row = one_row(x)
+        rows_of_numbers(estimator, row)
+        display = cls(**row_with_error(estimator, row))
         return display.plot(ax, input_kw=input_kw, reconstruction_kw=reconstruction_kw, gap_kw=gap_kw)
 
 
