@@ -1,8 +1,9 @@
-"""Mixed tables: the detector on the frame against the same, IsolationForest and kNN behind encoders.
+"""Mixed tables: the detector on the frame against the same, IsolationForest and kNN behind encoders; imputation.
 
-Run: python benchmarks/tables.py [oneclass | unsup]. Each set of ADBench becomes a mixed table: half of its columns are
+Run: OMP_NUM_THREADS=1 python benchmarks/tables.py {oneclass,unsup,imputation}. Each set of ADBench becomes a mixed table: half of its columns are
 cut into eight quantile levels, named by strings, and 10 % of all cells are emptied at random, both with seed 0. The
-protocols are those of benchmarks/adbench.py.
+protocols are those of benchmarks/adbench.py. "imputation" empties 10 % of the cells of standardised sets and compares
+what imputers fill in with what was there; of mixed tables it gives the share of right levels.
 """
 
 import argparse
@@ -12,15 +13,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from sklearn.compose import make_column_selector, make_column_transformer
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 from sklearn.ensemble import IsolationForest
-from sklearn.impute import SimpleImputer
+from sklearn.experimental import enable_iterative_imputer  # noqa: F401
+from sklearn.impute import IterativeImputer, KNNImputer, SimpleImputer
 from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.model_selection import train_test_split
 from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from skae import AutoEncoderOutlierDetector
+from skae import AutoEncoderOutlierDetector, DenoisingAutoEncoder
 
 ROOT = Path(__file__).parents[1]
 CAP = 10_000
@@ -94,14 +97,62 @@ def detectors(protocol, seed):
     }
 
 
+def numeric_sets(folder):
+    """Yield names and rows, at most 2,000, of sets of scikit-learn and ADBench."""
+    for load in (load_wine, load_breast_cancer, load_diabetes):
+        yield load.__name__[5:], load().data
+    for name in ("28_pendigits", "30_satellite"):
+        X = np.load(folder / f"{name}.npz", allow_pickle=False)["X"].astype(float)
+        yield name, X[np.random.default_rng(0).permutation(len(X))[:2000]]
+
+
+def impute(folder, seeds):
+    """Print the root mean squared error of imputed numbers and the share of right levels."""
+    imputers = {
+        "SimpleImputer": lambda seed: SimpleImputer(),
+        "KNNImputer": lambda seed: KNNImputer(),
+        "IterativeImputer": lambda seed: IterativeImputer(random_state=seed),
+    }
+    names = [*imputers, "reconstruct", "levels: most frequent", "levels: reconstruct"]
+    print("| set |", " | ".join(names), "|")
+    print("|---" * (1 + len(names)) + "|")
+    results = []
+    for name, X in numeric_sets(folder):
+        X, of_set = StandardScaler().fit_transform(X), []
+        for seed in seeds:
+            empty = np.random.default_rng(seed).random(X.shape) < 0.1
+            with_holes = np.where(empty, np.nan, X)
+            filled = [make(seed).fit_transform(with_holes) for make in imputers.values()]
+            filled.append(denoiser(seed).fit(with_holes).reconstruct(with_holes))
+            errors = [np.sqrt(np.mean(np.square(F - X)[empty])) for F in filled]
+
+            table = mixed_table(X, seed, share_of_holes=0)
+            levels = table.select_dtypes(exclude="number").columns
+            table, holes = table.mask(empty), empty[:, table.columns.isin(levels)]
+            truth = mixed_table(X, seed, share_of_holes=0)[levels].to_numpy()[holes]
+            frequent = SimpleImputer(strategy="most_frequent").fit_transform(table[levels])[holes]
+            found = denoiser(seed).fit(table).reconstruct(table)[levels].to_numpy()[holes]
+            of_set.append([*errors, np.mean(frequent == truth), np.mean(found == truth)])
+        results.append(np.mean(of_set, axis=0))
+        print(f"| {name} |", " | ".join(f"{value:.3f}" for value in results[-1]), "|", flush=True)
+    print("| mean |", " | ".join(f"{value:.3f}" for value in np.mean(results, axis=0)), "|")
+
+
+def denoiser(seed):
+    """Return the imputer of the user guide."""
+    return DenoisingAutoEncoder(corruption="masking", noise_level=0.2, random_state=seed)
+
+
 def main():
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("protocol", choices=["oneclass", "unsup"])
+    parser.add_argument("protocol", choices=["oneclass", "unsup", "imputation"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--only", nargs="+")
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data" / "adbench")
     args = parser.parse_args()
+    if args.protocol == "imputation":
+        return impute(args.data, args.seeds)
     names = args.only or list(detectors(args.protocol, 0))
     print("| set |", " | ".join(names), "|")
     print("|---" * (1 + len(names)) + "|")
