@@ -122,7 +122,7 @@ def test_an_interruption_leaves_the_best_weights(rows, monkeypatch):
             raise KeyboardInterrupt
         step(self)
 
-    monkeypatch.setattr("skae.training.adamw.AdamW.step", interrupt)
+    monkeypatch.setattr("skae.training.steps.AdamW.step", interrupt)
     members = [make(AutoEncoderTransformer, random_state=seed) for seed in range(3)]
     with pytest.raises(KeyboardInterrupt):
         train_batched([Fit(member, rows) for member in members])

@@ -14,7 +14,7 @@ import torch
 from test_base import EveryEpoch, dropout_network, quick
 
 from skae import AutoEncoderOutlierDetector, StackedAutoEncoder
-from skae.training.adamw import AdamW
+from skae.training.steps import AdamW
 
 N_THREADS = 16
 N_ROUNDS = int(os.environ.get("SKAE_STRESS", "4"))  # of all cases together

@@ -16,7 +16,7 @@ from skae import (
     StackedAutoEncoder,
     StackedAutoEncoderClassifier,
 )
-from skae.training.adamw import AdamW
+from skae.training.steps import AdamW
 from skae.training.loop import BestWeights
 
 X = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from math import nan
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -19,22 +19,33 @@ from skae._compat import fit_context, in_own_modes, warn_user
 from skae.device import on_cpu, resolve_device
 from skae.estimators.batched_training import Fit, TrainingPlan, find_fitted
 from skae.estimators.fit_key import fit_key
-from skae.estimators.fitted import adopt_state, fitted_state
-from skae.estimators.training_data import ReadsTrainingData, TrainingData
+from skae.estimators.fitted import FittedNetwork, adopt_state, fitted_state
+from skae.estimators.parameters import SharedParameters
 from skae.estimators.transaction import transaction
+from skae.inference import too_large_message
 from skae.interfaces import Network, Objective, RowSummary
 from skae.networks import DenseNetwork, build_from_callable
 from skae.precision import training_precision
 from skae.random import RandomStreams, derived_seeds, seed_from, with_torch_seed
-from skae.tables import TableLayout, TableNetwork
+from skae.tables import TableLayout, TableNetwork, has_holes, read_rows
 from skae.training import History, Rows, summarize, train
 
 INITIAL_WEIGHTS, SPLIT, TRAINING = range(3)
+FLOAT32_MAX = np.finfo(np.float32).max
 SCALES = (1e-16, 1e16)  # of rows, in which float32 holds squared residuals
 
 
+class TrainingData(NamedTuple):
+    """What `fit` was given, valid."""
+
+    X: np.ndarray  # (n_samples, n_features), as are the targets
+    target: np.ndarray | None  # None: the rows themselves
+    labels: np.ndarray | None  # (n_samples,), class numbers, -1 where unknown
+    layout: TableLayout | None  # of X, where it has categories or holes
+
+
 @dataclass(repr=False, eq=False)
-class NetworkEstimator(CallbackSupportMixin, ReadsTrainingData):
+class NetworkEstimator(CallbackSupportMixin, SharedParameters, FittedNetwork):
     """Base of all estimators that train one network.
 
     Subclasses are dataclasses too: they add fields, extend ``_parameter_constraints`` and override hooks.
@@ -52,6 +63,14 @@ class NetworkEstimator(CallbackSupportMixin, ReadsTrainingData):
     def _loss_scale(self, scale: float) -> float:
         """Return the size of the objective's loss on rows of a given scale."""
         return 1.0
+
+    def _training_target(self, X: np.ndarray, y) -> np.ndarray | None:
+        """Return the rows to reconstruct, of X's shape, or None for X itself."""
+        return None
+
+    def _training_labels(self, X: np.ndarray, y) -> np.ndarray | None:
+        """Return each row's class number, -1 where unknown, or None where labels are not used."""
+        return None
 
     def _rows_to_train(self, data: TrainingData) -> np.ndarray:
         """Return the numbers of the rows that the objective can learn from."""
@@ -137,6 +156,40 @@ class NetworkEstimator(CallbackSupportMixin, ReadsTrainingData):
             data = self._check_training_data(X, y, reset=not continued)
             self._train(data, continued, one_pass=True)
         return self
+
+    def _check_training_data(self, X, y, reset: bool) -> TrainingData:
+        """Return the rows, their targets and their labels, all valid."""
+        X, layout = self._read_rows(X, reset)
+        target = self._training_target(X, y)
+        for name, rows in (("X", X), ("y", target)):
+            if rows is not None:
+                if (largest := np.fmax(-np.fmin.reduce(rows, None), np.fmax.reduce(rows, None))) > FLOAT32_MAX:
+                    raise ValueError(too_large_message(name, largest))
+                self._check_range(name, rows, self.loss)
+        return TrainingData(X, target, self._training_labels(X, y), layout)
+
+    def _read_rows(self, X, reset: bool) -> tuple[np.ndarray, TableLayout | None]:
+        """Return the cells of X and their layout, None for numbers without holes; set the table."""
+        features = getattr(self, "categorical_features", None)
+        takes_tables = self._takes_tables() if reset else self._takes_holes
+        table, cells = read_rows(self, X, None if reset else self._table, features, takes_tables)
+        if not reset:
+            return cells, self._layout
+        if any(table.n_levels) and not takes_tables:
+            self._refuse(table)
+        self._table = table
+        if (given := vars(self).get("_given_layout")) is not None:
+            return cells, given
+        if any(table.n_levels) or (takes_tables and has_holes(cells)):
+            return cells, TableLayout(cells, table.n_levels, self._needs_all_flags)
+        return cells, None
+
+    def _check_range(self, name: str, rows: np.ndarray, loss: str) -> None:
+        if loss == "binary_cross_entropy" and not 0 <= rows.min() <= rows.max() <= 1:
+            raise ValueError(
+                f"loss='binary_cross_entropy' needs values in [0, 1]; {name} has values in [{rows.min():.3g}, "
+                f"{rows.max():.3g}]. Scale them (MinMaxScaler(clip=True)) or choose another loss."
+            )
 
     def _summarize(self, X: np.ndarray, layout: TableLayout | None = None) -> RowSummary:
         """Return the mean and scale of X; raise or warn where float32 cannot hold them."""

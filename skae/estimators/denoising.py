@@ -35,8 +35,10 @@ class DenoisingAutoEncoder(BaseAutoEncoder):
     corruption : {"gaussian", "masking", "salt_and_pepper", "swap"} or callable, default="gaussian"
         "gaussian" adds normal noise of standard deviation ``noise_level`` in X's units. The others change each value
         with probability ``noise_level``: "masking" to 0, "salt_and_pepper" to its column's training minimum or maximum,
-        "swap" to that of another row of the batch. A callable ``(batch, generator)`` takes a tensor (n_samples,
-        n_features) and a `torch.Generator` on its device and returns the corrupted tensor, without ``noise_level``.
+        "swap" to that of another row of the batch. In X with categories or missing values "masking" removes values, and
+        the others swap categories, "gaussian" so often that these change as much as the numbers do. A callable
+        ``(batch, generator)`` takes a tensor (n_samples, n_features) and a `torch.Generator` on its device and returns
+        the corrupted tensor, without ``noise_level``; categories stay.
     noise_level : float or (low, high), default=0.2
         Strength of the corruption: >= 0 for "gaussian", in [0, 1] for the others. From a range, for "gaussian", every
         row draws its own level, log-uniformly: the network learns of small and large deviations, to detect outliers.

@@ -13,8 +13,7 @@ from sklearn.utils.validation import check_consistent_length
 from torch import Tensor
 
 from skae._compat import check_y
-from skae.estimators.base import NetworkEstimator
-from skae.estimators.training_data import TrainingData
+from skae.estimators.base import NetworkEstimator, TrainingData
 from skae.estimators.transaction import transaction
 
 

@@ -12,9 +12,10 @@ import numpy as np
 from sklearn.base import BaseEstimator, clone
 
 from skae._compat import HasMethods, Interval, StrOptions
-from skae.networks import DenseNetwork
+from skae.networks import DenseNetwork, MemoryNetwork
 from skae.objectives import LOSSES
 from skae.precision import PRECISIONS
+from skae.tables import Table
 from skae.training import Schedule, auto_batch_size
 
 PARAMETERS = """
@@ -94,9 +95,10 @@ decoder_ : torch.nn.Module
 
 CATEGORICAL_FEATURES = """
 categorical_features : "from_dtype", array-like of str, int or bool, or None, default="from_dtype"
-    Columns that are categories: by their dtype, names, numbers or a mask, as in
-    `sklearn.ensemble.HistGradientBoostingClassifier`. "from_dtype" takes those of a frame that are of pandas' category,
-    string, object or boolean dtype or of Polars' equivalents, but for objects that are numbers, and none of an array.
+    Columns of X that are categories: by their dtypes, names, numbers or a mask, as in
+    `sklearn.ensemble.HistGradientBoostingClassifier`. "from_dtype" takes the columns of a frame that hold text,
+    booleans or are of a category dtype, and none of an array. They need a dense network and any loss but
+    "binary_cross_entropy"; so do missing values (NaN, None, NA), which any column may have. See the user guide.
 """
 
 # what a class's docstring may name in braces; a class adds parameters of its own before, attributes after
@@ -172,6 +174,32 @@ class SharedParameters(Parameters):
             n_iter_no_change=self.n_iter_no_change,
             tol=self.tol,
             stops_on_stall=self.early_stopping or self.learning_rate == "adaptive",
+        )
+
+    _makes_holes = False  # whether training puts holes into tables
+
+    @property
+    def _needs_all_flags(self) -> bool:
+        """Whether columns without holes have flags too: a hole may come in training, or the flags need none."""
+        return self._makes_holes or type(self.network) is MemoryNetwork
+
+    def _takes_tables(self) -> bool:
+        """Whether `fit` takes categories and holes, as the parameters are."""
+        network = self.network
+        return (
+            hasattr(self, "categorical_features")
+            and (network is None or type(network) is MemoryNetwork or type(network) is DenseNetwork)
+            and getattr(network, "output_activation", "identity") == "identity"
+            and self.loss != "binary_cross_entropy"
+        )
+
+    def _refuse(self, table: Table) -> None:
+        names = [column.name for column in table.columns if column.n_levels]
+        raise ValueError(
+            f"Columns {names[:5]} of X are categories, for which {type(self).__name__} needs a dense network "
+            "(network=None, DenseNetwork() without output_activation, or MemoryNetwork()) and another loss than "
+            "'binary_cross_entropy'. Change them, encode the columns (OneHotEncoder), or, where they are numbers, "
+            "set categorical_features=None."
         )
 
     def _network_is_callable(self) -> bool:

@@ -84,6 +84,9 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
         they are those of all clones: `predict` calls just this share of the training rows outliers. "auto" is the rule
         "mean+2.25*std" with ``novelty``, else "mean+1*std", but at most a tenth of the training rows; in both, gross
         errors count as less, so that they do not hide others.
+    categorical_features : "from_dtype", array-like of str, int or bool, or None, default="from_dtype"
+        Columns of X that are categories, as in `skae.DenoisingAutoEncoder`; "from_dtype" is what a given autoencoder
+        has. Any column may have missing values, which add nothing to a row's error.
     calibration_fraction : float in (0, 1) or None, default=None
         Share of the rows, drawn at random, that are held out of training: the threshold is set on their errors, and
         `p_values` compares with them [2]_. For a single network whose errors on its training rows are smaller than on

@@ -13,10 +13,9 @@ from torch import Tensor, nn
 from skae._compat import limit_to_one_thread
 from skae.interfaces import BeginEpoch, Objective
 from skae.random import RandomStreams, derived_seeds
-from skae.training.adamw import AdamW
 from skae.training.rows import Rows
 from skae.training.schedule import Schedule
-from skae.training.steps import make_step
+from skae.training.steps import AdamW, make_step
 
 SHUFFLING, NOISE, VALIDATION_NOISE = range(3)
 SHARED_MATMUL_SIZE = 2**20  # multiplications; fewer take longer to share among threads than to do
