@@ -181,7 +181,7 @@ class NetworkEstimator(CallbackSupportMixin, SharedParameters, FittedNetwork):
         if (given := vars(self).get("_given_layout")) is not None:
             return cells, given
         if any(table.n_levels) or (takes_tables and has_holes(cells)):
-            return cells, TableLayout(cells, table.n_levels, self._needs_all_flags)
+            return cells, TableLayout.of_cells(cells, table.n_levels, self._needs_all_flags)
         return cells, None
 
     def _check_range(self, name: str, rows: np.ndarray, loss: str) -> None:

@@ -117,14 +117,13 @@ def _train_batch(fits: Sequence[Fit]) -> None:
         learning_rate_init=tuple(autoencoder.learning_rate_init for autoencoder in autoencoders),
         alpha=tuple(autoencoder.alpha for autoencoder in autoencoders),
     )
-    history = History()
+    history, table = History(), Table.of_numbers(rows.shape[1])
 
     def set_fitted_attributes() -> None:
         unstack_networks(network, networks)
         for k, autoencoder in enumerate(autoencoders):
             own = history.of_member(k)
             fitted = autoencoder._fitted_attributes(networks[k].eval(), layouts[k], seeds[k], scales[k], own)
-            table = Table.of_numbers(rows.shape[1])
             autoencoder.__dict__.update(fitted, n_features_in_=rows.shape[1], _table=table)
 
     try:

@@ -100,7 +100,7 @@ class BaggedAutoEncoders(CallbackSupportMixin, BaseEstimator):
         self._copies = _numbers_of_copies(Z)
         for bag, (unfitted, n_estimators, max_samples) in enumerate(self.bags):
             # members of few rows know the levels of all
-            layout = layout and TableLayout(Z, layout.n_levels, unfitted._needs_all_flags)
+            layout = layout and TableLayout.of_cells(Z, layout.n_levels, unfitted._needs_all_flags)
             is_number = isinstance(max_samples, Integral)
             if is_number and max_samples > len(X):
                 warn_user(f"max_samples={max_samples} exceeds the {len(X)} rows: all are used.")

@@ -34,7 +34,7 @@ def table_layout(table: Table, cells: np.ndarray, model: Any) -> TableLayout | N
     """Return the layout of training rows, None for numbers without holes."""
     if not any(table.n_levels) and not has_holes(cells):
         return None
-    return TableLayout(cells, table.n_levels, getattr(model, "_needs_all_flags", False))
+    return TableLayout.of_cells(cells, table.n_levels, getattr(model, "_needs_all_flags", False))
 
 
 def normal_rows(X: np.ndarray, y) -> np.ndarray:

@@ -104,6 +104,8 @@ def read_rows(
         found = table or Table(tuple(columns), container)
         if {dtype for dtype, is_category in zip(frame.dtypes, known, strict=True) if not is_category} == {FLOAT32}:
             cells = cells.astype(np.float32)
+    if frame is not None and not takes_holes:
+        cells = check_array(cells, dtype=FLOATS, estimator=estimator, input_name="X")
     if takes_holes:
         _check_cells(cells, [column.name for column in found.columns], is_fit=table is None)
     return found, cells

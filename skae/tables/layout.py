@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -24,26 +24,39 @@ class TableLayout:
     where there are more levels. Codes are centred, and scaled so that a category varies as the numbers do on average.
     """
 
-    def __init__(self, cells: np.ndarray, n_levels: tuple[int, ...], has_all_flags: bool = False):
-        self.n_levels = n_levels
-        self.numbers = [j for j, n in enumerate(n_levels) if not n]
-        # those of few levels first
-        self.categories = sorted((j for j, n in enumerate(n_levels) if n), key=lambda j: n_levels[j] > WIDTH)
-        has_holes = np.isnan(cells).any(0)
-        parts = [_moments(cells[:, j]) for j in self.numbers]
-        self.means, variances = np.array(parts).reshape(-1, 2).T
-        self.scale = (float(np.sqrt(variances.mean())) if self.numbers else 0.0) or 1.0
-        self.unresolved = tuple(self.numbers[i] for i in unresolved(self.means, variances))
-        self.frequencies = [_frequencies(cells[:, j], n_levels[j]) for j in self.categories]
-        self.flags = [j for j in range(len(n_levels)) if has_holes[j] or has_all_flags]
+    def __init__(
+        self,
+        n_levels: tuple[int, ...],
+        means: np.ndarray,
+        scale: float,
+        frequencies: Sequence[np.ndarray] = (),
+        flags: Sequence[int] = (),
+        unresolved: tuple[int, ...] = (),
+    ):
+        self.n_levels = n_levels  # 0 for numbers
+        self.numbers, self.categories = _kinds(n_levels)
+        self.means, self.scale, self.frequencies = means, scale, frequencies  # of numbers; of categories
+        self.flags, self.unresolved = flags, unresolved  # columns
         self._tensors: dict[tuple, _Tensors] = {}
+
+    @classmethod
+    def of_cells(cls, cells: np.ndarray, n_levels: tuple[int, ...], has_all_flags: bool = False) -> TableLayout:
+        """Return that of training rows; columns without holes have flags too where it ``has_all_flags``."""
+        numbers, categories = _kinds(n_levels)
+        means, variances = np.array([_moments(cells[:, j]) for j in numbers]).reshape(-1, 2).T
+        return cls(
+            n_levels,
+            means,
+            float(np.sqrt(variances.mean() if numbers else 0.0)) or 1.0,
+            [_frequencies(cells[:, j], n_levels[j]) for j in categories],
+            np.flatnonzero(np.isnan(cells).any(0) | has_all_flags).tolist(),
+            tuple(numbers[i] for i in unresolved(means, variances)),
+        )
 
     @classmethod
     def of_numbers(cls, rows: RowSummary) -> TableLayout:
         """Return that of training rows that have no holes."""
-        layout = cls(rows.mean.numpy()[None], (0,) * rows.n_features)
-        layout.scale = rows.scale
-        return layout
+        return cls((0,) * rows.n_features, rows.mean.numpy(), rows.scale)
 
     @property
     def is_plain(self) -> bool:
@@ -141,7 +154,7 @@ class TableLayout:
             numbers=index(self.numbers),
             flags=index(self.flags),
             has_no_flag=torch.from_numpy(~np.isin(np.arange(len(self.n_levels)), self.flags)).to(device),
-            of_inputs=index(self.numbers + np.repeat(self.categories, widths).tolist() + self.flags),
+            of_inputs=index(self.numbers + np.repeat(self.categories, widths).tolist() + [*self.flags]),
             categories=index(self.categories),
             rarest=floats(rarest),
             slots=torch.from_numpy(slots).to(device),
@@ -202,6 +215,12 @@ class _Prototypes:
         if self.layout.flags:
             expanded[..., -len(self.layout.flags) :] = 0
         return expanded.numpy()
+
+
+def _kinds(n_levels: tuple[int, ...]) -> tuple[list[int], list[int]]:
+    """Return the columns of numbers and of categories, of these the ones with few levels first."""
+    numbers, categories = ([j for j, n in enumerate(n_levels) if bool(n) == kind] for kind in (False, True))
+    return numbers, sorted(categories, key=lambda j: n_levels[j] > WIDTH)
 
 
 def _moments(column: np.ndarray) -> tuple[float, float]:
