@@ -114,8 +114,12 @@ class BaseAutoEncoder(NetworkEstimator):
 
     def _apply_loss(self, reduce: Callable[[Tensor], Tensor], X: np.ndarray) -> np.ndarray:
         self._check_range("X", X, self._fixed["loss"])
-        elementwise = loss_of(self._network_for(X), self._fixed["loss"]).elementwise
-        return self._apply(lambda network, x: reduce(elementwise(network.decode(network.encode(x)), x)), X, np.float64)
+        name = self._fixed["loss"]
+
+        def errors(network: Network, x: Tensor) -> Tensor:
+            return reduce(loss_of(network, name).elementwise(network.decode(network.encode(x)), x))
+
+        return self._apply(errors, X, np.float64)
 
     def score(self, X, y=None):
         """Return the mean of `score_samples`, so that a search needs no scorer.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,7 +38,8 @@ class Column(NamedTuple):
         return cells if self.limits is None else cells.round().clip(*self.limits)
 
 
-class Table(NamedTuple):
+@dataclass(frozen=True)
+class Table:
     """The columns of a fit, and what they came in."""
 
     columns: tuple[Column, ...]
@@ -47,12 +50,12 @@ class Table(NamedTuple):
         """Return that of a float array."""
         return cls(tuple(Column(j, np.dtype(float), None, None) for j in range(n_columns)), "array")
 
-    @property
+    @cached_property
     def n_levels(self) -> tuple[int, ...]:
         """Number of levels of each column, 0 for numbers."""
         return tuple(column.n_levels for column in self.columns)
 
-    @property
+    @cached_property
     def is_plain(self) -> bool:
         """Whether it is an array of numbers."""
         return self.container == "array" and not any(self.n_levels)

@@ -157,6 +157,7 @@ class TableLayout:
             of_inputs=index(self.numbers + np.repeat(self.categories, widths).tolist() + [*self.flags]),
             categories=index(self.categories),
             rarest=floats(rarest),
+            entropies=floats([-(f * np.log(f)).sum() or 1.0 for f in self.frequencies]),
             slots=torch.from_numpy(slots).to(device),
             filler=floats(np.where(np.arange(slots.shape[1]) < np.array(sizes).reshape(-1, 1), 0.0, -np.inf)),
             places=index(np.argsort(self.numbers + self.categories)),
@@ -185,6 +186,7 @@ class _Tensors(NamedTuple):
     of_inputs: Tensor  # (n_inputs,), the column that each stands for
     categories: Tensor  # their columns
     rarest: Tensor  # (n_columns,), the rarest level
+    entropies: Tensor  # (n_categories,), in nats; 1 where there is a single level, whose losses are 0
     slots: Tensor  # (n_narrow, max n_levels), of each level of the categories with few in a raw output
     filler: Tensor  # the same shape, minus infinity where a category has fewer levels
     # of each level of the categories with few:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -23,12 +23,13 @@ class TableLoss:
     these. A level that is not known costs as much as the rarest one.
     """
 
-    gradient = None
-
     def __init__(self, layout: TableLayout, name: str):
         self.layout, self.name = layout, name
-        self.unit = self._loss.scale(layout.scale)
-        self.link: nn.Module | None = OfLayout(layout, "cells")
+
+    @cached_property
+    def link(self) -> nn.Module:
+        """From raw outputs to cells."""
+        return OfLayout(self.layout, "cells")
 
     @property
     def _loss(self) -> Loss:
@@ -38,14 +39,17 @@ class TableLoss:
         """Return the loss of a number at this distance from its target."""
         return self._loss.scale(distance)
 
+    @cached_property
+    def unit(self) -> float:
+        """Loss of a number that is off by the scale of the numbers."""
+        return self.scale(self.layout.scale)
+
     def elementwise(self, raw: Tensor, target: Tensor) -> Tensor:
         """Return the loss of each cell, (..., n_raw) and (..., n_columns) -> (..., n_columns)."""
         numbers, nats, _ = self.parts(raw, target)
         known = ~target.isnan()
-        if self.layout.categories:
-            entropies = [-(f * np.log(f)).sum() or 1.0 for f in self.layout.frequencies]  # nothing to lose with a level
-            nats = nats * raw.new_tensor([self.unit / entropy for entropy in entropies])
-        losses = torch.cat([numbers, nats], -1)[..., self.layout.on(raw).places]
+        t = self.layout.on(raw)
+        losses = torch.cat([numbers, nats * (self.unit / t.entropies)], -1)[..., t.places]
         return losses * (known.shape[-1] / known.sum(-1, keepdim=True).clamp(min=1))
 
     def parts(self, raw: Tensor, target: Tensor) -> Parts:
