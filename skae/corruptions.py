@@ -101,7 +101,9 @@ class OfTable:
 
     def __call__(self, x: Tensor, random: RandomStreams) -> Tensor:
         """Return a corrupted copy of x."""
-        return torch.where(self.is_number, self.noise(x, random), self.swap(x, random))
+        swapped = self.swap(x, random)
+        swapped = torch.where(x.isnan() | swapped.isnan(), x, swapped)  # the noise makes and fills no holes
+        return torch.where(self.is_number, self.noise(x, random), swapped)
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from skae import (
     StackedAutoEncoder,
     StackedAutoEncoderClassifier,
 )
-from skae.training.steps import AdamW
 from skae.training.loop import BestWeights
+from skae.training.steps import AdamW
 
 X = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
 SMALL = {"hidden_layer_sizes": (4,), "max_iter": 3, "random_state": 0, "device": "cpu", "batch_size": 16}

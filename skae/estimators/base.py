@@ -83,7 +83,9 @@ class NetworkEstimator(CallbackSupportMixin, SharedParameters, FittedNetwork):
     def _build_network(self, rows: RowSummary, seed: int) -> Network:
         """Return the network to train, initialised, on the CPU."""
         network = self._build_from_specification(rows, self.n_components, seed)
-        return network if rows.layout is None or rows.layout.is_plain else TableNetwork(network, rows.layout)
+        if rows.layout is None or rows.layout.is_plain:
+            return network
+        return TableNetwork(network, rows.layout, fills_holes=not self._makes_holes)
 
     def _pretrain(self, network: Network, X: np.ndarray, held_out: Tensor | None, seed: int) -> None:
         """Change a new network's weights, on the device, before `fit` trains it.
@@ -127,7 +129,7 @@ class NetworkEstimator(CallbackSupportMixin, SharedParameters, FittedNetwork):
             context.call_on_fit_task_begin(**task)
             fitted = find_fitted(self, data.X) if data.target is data.labels is data.layout is None else None
             if fitted is not None:
-                adopt_state(self, fitted_state(fitted))
+                adopt_state(self, fitted_state(fitted) | {"_table": self._table})
             else:
                 self._train(data, continued, one_pass=False, callbacks=(context, task))
             context.call_on_fit_task_end(**task, reconstruction_attributes=dict)
@@ -170,7 +172,8 @@ class NetworkEstimator(CallbackSupportMixin, SharedParameters, FittedNetwork):
 
     def _read_rows(self, X, reset: bool) -> tuple[np.ndarray, TableLayout | None]:
         """Return the cells of X and their layout, None for numbers without holes; set the table."""
-        features = getattr(self, "categorical_features", None)
+        given = vars(self).get("_given_layout")  # X are cells, of a detector
+        features = getattr(self, "categorical_features", None) if given is None else None
         takes_tables = self._takes_tables() if reset else self._takes_holes
         table, cells = read_rows(self, X, None if reset else self._table, features, takes_tables)
         if not reset:
@@ -178,7 +181,7 @@ class NetworkEstimator(CallbackSupportMixin, SharedParameters, FittedNetwork):
         if any(table.n_levels) and not takes_tables:
             self._refuse(table)
         self._table = table
-        if (given := vars(self).get("_given_layout")) is not None:
+        if given is not None:
             return cells, given
         if any(table.n_levels) or (takes_tables and has_holes(cells)):
             return cells, TableLayout.of_cells(cells, table.n_levels, self._needs_all_flags)

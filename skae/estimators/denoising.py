@@ -17,7 +17,7 @@ from skae.estimators.parameters import CATEGORICAL_CONSTRAINTS, parameter
 from skae.estimators.reconstruction import BaseAutoEncoder
 from skae.interfaces import Network, Objective
 from skae.objectives import ReconstructionObjective
-from skae.tables import FLOATS, read_rows
+from skae.tables import FLOATS, has_holes, read_rows
 
 
 @dataclass(repr=False, eq=False)
@@ -99,12 +99,14 @@ class DenoisingAutoEncoder(BaseAutoEncoder):
             return None
         if self._table.is_plain:
             y = check_array(y, dtype=FLOATS, order="C", input_name="y")
-        elif y.shape == X.shape:
+        elif np.shape(y) == X.shape:
             _, y = read_rows(self, y, self._table)
-        if y.shape != X.shape:
+            if has_holes(y) and not (has_holes(X) or any(self._table.n_levels)):
+                raise ValueError("y has missing values where X has none: leave these rows out.")
+        if np.shape(y) != X.shape:
             raise ValueError(
-                f"y of shape {y.shape} cannot be the clean rows of X, which has shape {X.shape}: give it X's shape, "
-                "or give labels as one dimension."
+                f"y of shape {np.shape(y)} cannot be the clean rows of X, which has shape {X.shape}: give it X's "
+                "shape, or give labels as one dimension."
             )
         return y
 

@@ -44,7 +44,7 @@ class BaseAutoEncoder(NetworkEstimator):
             Reconstructions: a frame of its columns where one was fitted.
         """
         cells = self._decode(self._check_codes(Z))
-        return self._table.decode(cells, getattr(Z, "index", None))
+        return self._table.decode(cells, Z)
 
     def reconstruct(self, X):
         """Return ``inverse_transform(transform(X))``, in one pass, with the predicted class where there are classes.
@@ -60,7 +60,7 @@ class BaseAutoEncoder(NetworkEstimator):
             Reconstructions, without holes: a frame of its columns, dtypes and categories where one was fitted.
         """
         cells = self._reconstruct_checked(self._check_rows(X))
-        return self._table.decode(cells, getattr(X, "index", None))
+        return self._table.decode(cells, X)
 
     def _reconstruct_checked(self, X: np.ndarray) -> np.ndarray:
         """Return the cells of `reconstruct` for those of rows that another estimator has checked, (n, n_features)."""

@@ -109,7 +109,8 @@ class VariationalAutoEncoder(DensityScores):
         network = VariationalNetwork(recognition, generator, likelihood, self.n_components)
         if (layout := rows.layout) is not None:
             network.layout, likelihood.cells = layout, TableLoss(layout, self.loss)
-            network.recognition, network.generator = TableNetwork(recognition, layout), TableNetwork(generator, layout)
+            network.recognition = TableNetwork(recognition, layout, fills_holes=False)  # it has no decoder
+            network.generator = TableNetwork(generator, layout)
         return network
 
     def _make_objective(self, network: Any, X: np.ndarray, target: np.ndarray | None) -> Objective:

@@ -182,7 +182,7 @@ class FittedDetector(OutlierMixin, BaseEstimator):
             None and novelty False, of the members that the row's error comes from.
         """
         cells = self._reconstruct_checked(self._check_rows(X))
-        return self._table.decode(cells, getattr(X, "index", None))
+        return self._table.decode(cells, X)
 
     def _reconstruct_checked(self, X: np.ndarray) -> np.ndarray:
         return self._measure.model._reconstruct_checked(X)

@@ -60,20 +60,26 @@ class Table:
         """Whether it is an array of numbers."""
         return self.container == "array" and not any(self.n_levels)
 
-    def decode(self, cells: np.ndarray, index: pd.Index | None = None) -> Any:
-        """Return cells without holes in what the fit was given: a frame of its columns and dtypes, or an array."""
+    def decode(self, cells: np.ndarray, like: Any = None) -> Any:
+        """Return cells without holes in what the fit was given: a frame of its columns and dtypes, or an array.
+
+        A pandas frame has the index of the frame that it is made ``like``.
+        """
         if self.is_plain:
             return cells
         names = [column.name for column in self.columns]
         values = [column.decode(part) for column, part in zip(self.columns, cells.T, strict=True)]
         dtypes = [column.dtype for column in self.columns]
         if self.container == "array":
-            return np.column_stack([np.asarray(part, dtype=dtypes[0]) for part in values])
+            # text would cut numbers off
+            dtype = object if dtypes[0].kind in "US" else dtypes[0]
+            return np.column_stack([np.asarray(part, dtype=dtype) for part in values])
         if self.container == "polars":
             import polars
 
             series = [polars.Series(list(part), strict=False).cast(dtypes[i]) for i, part in enumerate(values)]
             return polars.DataFrame(dict(zip(names, series, strict=True)))
+        index = like.index if isinstance(like, pd.DataFrame) else None
         parts = [pd.Series(part, index=index).astype(dtypes[i]) for i, part in enumerate(values)]
         return pd.concat(parts, axis=1).set_axis(names, axis=1)
 
@@ -158,9 +164,9 @@ def _is_category(column: pd.Series) -> bool:
     dtype = column.dtype
     if isinstance(dtype, pd.CategoricalDtype) or types.is_bool_dtype(dtype):
         return True
-    if isinstance(dtype, pd.StringDtype):
-        return True
-    return types.is_object_dtype(dtype) and types.infer_dtype(column, skipna=True) not in NUMERIC_OBJECTS
+    if types.is_object_dtype(dtype):
+        return types.infer_dtype(column, skipna=True) not in NUMERIC_OBJECTS
+    return types.is_string_dtype(dtype)
 
 
 def _numbers(column: pd.Series, name: Any) -> np.ndarray:
@@ -177,7 +183,7 @@ def _neither(column: pd.Series, name: Any) -> str:
     kind = types.infer_dtype(column, skipna=True)
     said = f"Column {name!r} of X holds values of type {kind if kind != 'mixed' else 'object'!r}, "
     if kind in ("string", "categorical", "boolean"):
-        return said + "which are no numbers: make it a category by categorical_features."
+        return said + "not numbers: encode it (OneHotEncoder) or let an estimator for categories take it as it is."
     if kind.startswith(("date", "time", "period")):
         return said + "neither numbers nor categories: give the days since a date as a number, the month as a category."
     return said + "neither numbers nor categories: drop the column, or make numbers or text of its parts."
@@ -237,5 +243,5 @@ def _limits(dtype: Any) -> tuple[float, float] | None:
     name = str(dtype).lower()
     if not name.startswith(("int", "uint")) or name.startswith("interval"):
         return None
-    info = np.iinfo(name)
+    info = np.iinfo(name.partition("[")[0])  # "int64[pyarrow]"
     return float(info.min), float(min(info.max, 2**63 - 1024))

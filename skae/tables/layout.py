@@ -75,11 +75,6 @@ class TableLayout:
         sums = inputs.new_zeros(*inputs.shape[:-1], len(self.n_levels))
         return sums.index_add(-1, t.of_inputs, inputs)[..., t.flags]
 
-    def unknown_inputs(self, x: Tensor) -> Tensor:
-        """Whether an input stands for a hole that has no flag, (..., n_columns) -> (..., n_inputs)."""
-        t = self.on(x)
-        return (x.isnan() & t.has_no_flag)[..., t.of_inputs]
-
     def expand(self, x: Tensor) -> Tensor:
         """Return the network's input, (..., n_columns) -> (..., n_inputs)."""
         t = self.on(x)
@@ -106,6 +101,18 @@ class TableLayout:
             codes = codebook[:-1]
             parts.append(code @ codes.mT / codes.square().sum(1).mean())
         return torch.cat([numbers, t.log_frequencies + torch.cat(parts, -1)], -1)
+
+    def filled(self, inputs: Tensor, output: Tensor, x: Tensor) -> Tensor:
+        """Return inputs in which a network's output stands for the holes of x, which have no flags any more."""
+        t, raw = self.on(x), self.logits(output)
+        parts = [raw[..., : len(self.numbers)]]
+        if self.categories:
+            narrow = (raw[..., t.slots] + t.filler).softmax(-1)[..., t.filler == 0]
+            parts.append((narrow - t.frequencies) * t.units)
+            slices = zip(self.wide_slices(), t.codebooks, strict=True)
+            parts += [raw[..., a:b].softmax(-1) @ codebook[:-1] for (a, b), codebook in slices]
+        parts.append(torch.zeros_like(inputs[..., inputs.shape[-1] - len(self.flags) :]))
+        return torch.where(x.isnan()[..., t.of_inputs], torch.cat(parts, -1), inputs)
 
     def cells(self, raw: Tensor) -> Tensor:
         """Return numbers and the most probable level of each category, (..., n_raw) -> (..., n_columns)."""
@@ -153,7 +160,6 @@ class TableLayout:
             n_levels=floats(n_levels),
             numbers=index(self.numbers),
             flags=index(self.flags),
-            has_no_flag=torch.from_numpy(~np.isin(np.arange(len(self.n_levels)), self.flags)).to(device),
             of_inputs=index(self.numbers + np.repeat(self.categories, widths).tolist() + [*self.flags]),
             categories=index(self.categories),
             rarest=floats(rarest),
@@ -182,7 +188,6 @@ class _Tensors(NamedTuple):
     numbers: Tensor  # their columns
     flags: Tensor  # columns with flags
     places: Tensor  # (n_columns,), of each column in a raw output
-    has_no_flag: Tensor  # (n_columns,)
     of_inputs: Tensor  # (n_inputs,), the column that each stands for
     categories: Tensor  # their columns
     rarest: Tensor  # (n_columns,), the rarest level

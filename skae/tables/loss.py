@@ -50,7 +50,7 @@ class TableLoss:
         known = ~target.isnan()
         t = self.layout.on(raw)
         losses = torch.cat([numbers, nats * (self.unit / t.entropies)], -1)[..., t.places]
-        return losses * (known.shape[-1] / known.sum(-1, keepdim=True).clamp(min=1))
+        return losses * (known.shape[-1] / known.sum(-1, keepdim=True).clamp(min=1).to(raw.dtype))
 
     def parts(self, raw: Tensor, target: Tensor) -> Parts:
         """Return the loss of each number, and minus the log-probability of each level, 0 for holes."""

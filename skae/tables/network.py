@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from skae.interfaces import Network
 from skae.random import RandomStreams
 from skae.tables.layout import TableLayout
 
-N_FILLS = 6  # of holes by the reconstruction
+N_FILLS = 2  # of holes by the reconstruction
 
 
 class TableNetwork(Network):
     """A network that takes the cells of a table and returns numbers and a logit for each level.
 
-    Holes in columns that had none in training have no flags: they are filled by the reconstruction, a few times.
+    When it scores, holes are filled by the reconstruction: with a mean in its place, or an empty code, the other values
+    of the row look less likely than they are. A network that was trained on holes made for it knows what to do.
     """
 
-    def __init__(self, inner: Network, layout: TableLayout):
+    def __init__(self, inner: Network, layout: TableLayout, fills_holes: bool = True):
         super().__init__()
-        self.inner, self.layout, self.n_members = inner, layout, inner.n_members
+        self.inner, self.layout, self.n_members, self.fills_holes = inner, layout, inner.n_members, fills_holes
         self.broadcasts = inner.broadcasts
 
     def encode(self, x: Tensor, random: RandomStreams | None = None) -> Tensor:
         """(K, B, n_columns) -> (K, B, n_components)."""
         inputs = self.layout.expand(x)
-        if not self.training:
-            unknown = self.layout.unknown_inputs(x)
-            for _ in range(N_FILLS if unknown.any() else 0):
-                inputs = torch.where(unknown, self.inner(inputs), inputs)
+        if self.fills_holes and not self.training and x.isnan().any():
+            for _ in range(N_FILLS):
+                inputs = self.layout.filled(inputs, self.inner(inputs), x)
         return self.inner.encode(inputs, random)
 
     def decode(self, z: Tensor, random: RandomStreams | None = None) -> Tensor:
