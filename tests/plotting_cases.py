@@ -14,6 +14,7 @@ def pyplot_without_windows():
     import matplotlib.pyplot as plt
 
     plt.switch_backend("Agg")
+    plt.close("all")  # examples of docstrings may leave some
     yield plt
     plt.close("all")
 

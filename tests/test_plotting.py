@@ -246,3 +246,47 @@ def test_the_classifier_has_a_loss_curve_but_no_reconstructions(plane):
     assert LossCurveDisplay.from_estimator(classifier).ax_.lines
     with pytest.raises(TypeError, match="must be an autoencoder of skae"):
         ReconstructionDisplay.from_estimator(classifier, plane[:3], image_shape=(1, 5))
+
+
+# ---- tables --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def cars():
+    rng = np.random.default_rng(0)
+    kind = rng.choice(["car", "van"], 300)
+    table = pd.DataFrame({"kind": kind, "tonnes": np.where(kind == "car", 1.0, 3.0) + 0.1 * rng.normal(size=300)})
+    table["seats"] = np.where(kind == "car", 5, 9)
+    table["colour"] = rng.choice(["blue", "red"], 300)
+    return table, AutoEncoderOutlierDetector(random_state=0).fit(table)
+
+
+@pytest.mark.parametrize("as_row", [lambda row: row, lambda row: row.iloc[0]], ids=["frame", "series"])
+def test_categories_are_explained_in_words(as_row, cars, pyplot):
+    _, detector = cars
+    row = as_row(pd.DataFrame({"kind": ["car"], "tonnes": [3.0], "seats": [9], "colour": ["pink"]}))
+    display = ExplanationDisplay.from_estimator(detector, row)
+    texts = [text.get_text() for text in display.ax_.texts]
+    assert "car instead of van" in texts
+    assert any(text.startswith("pink (new) instead of ") for text in texts)
+
+
+def test_missing_values_are_explained_as_missing(cars, pyplot):
+    table, detector = cars
+    display = ExplanationDisplay.from_estimator(detector, table[:1].assign(colour=None))
+    assert display.contributions[3] == 0
+    assert "missing" in [text.get_text() for text in display.ax_.texts]
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        SignalDisplay.from_estimator,
+        lambda estimator, x: ReconstructionDisplay.from_estimator(estimator, x, image_shape=(1, 4)),
+        lambda estimator, x: ExplanationDisplay.from_estimator(estimator, x, image_shape=(1, 4)),
+    ],
+)
+def test_rows_with_categories_are_no_signals_or_images(draw, cars, pyplot):
+    table, detector = cars
+    with pytest.raises(ValueError, match=r"\['kind', 'colour'\] of X are categories.*ExplanationDisplay"):
+        draw(detector, table[:1])
