@@ -92,7 +92,7 @@ def _copy_into(block: np.ndarray, rows: np.ndarray) -> None:
         try:
             np.copyto(block, rows, casting="same_kind")
         except FloatingPointError as error:
-            raise ValueError(too_large_message("X", np.abs(rows).max())) from error
+            raise ValueError(too_large_message("X", np.nanmax(np.abs(rows)))) from error
 
 
 def too_large_message(name: str, largest: float) -> str:

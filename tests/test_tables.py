@@ -1,5 +1,7 @@
 """Categories and holes: how networks take them, what they cost, and what detectors make of them."""
 
+import pickle
+
 import joblib
 import numpy as np
 import pandas as pd
@@ -538,3 +540,47 @@ def test_inputs_are_not_written_to(kind, mixed):
 def test_transformer_clones_keep_what_is_a_category():
     chosen = clone(AutoEncoderTransformer(categorical_features=["a"])).get_params()["categorical_features"]
     assert chosen == ["a"]
+
+
+# ---- what an attack found ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_a_model_that_has_scored_is_trained_on(kind, mixed):
+    fitted = pickle.loads(pickle.dumps(quick(kind).fit(mixed)))
+    fitted.score(mixed)
+    assert np.isfinite(fitted.partial_fit(mixed).score(mixed))
+
+
+def test_a_batch_without_numbers_leaves_the_scale_of_a_density(mixed):
+    numbers = mixed.select_dtypes("number").columns
+    fitted = quick(VariationalAutoEncoder).fit(mixed)
+    scale = fitted._network.likelihood.log_scale.item()
+    fitted.partial_fit(mixed.assign(**dict.fromkeys(numbers, np.nan)))
+    assert fitted._network.likelihood.log_scale.item() == scale
+
+
+def test_members_of_few_rows_may_have_columns_without_values():
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"rare": rng.normal(size=200), "number": rng.normal(size=200), "kind": ["k", "l"] * 100})
+    table.loc[rng.random(200) < 0.9, "rare"] = np.nan
+    one_by_one = AutoEncoderTransformer(1, hidden_layer_sizes=(), max_iter=1, early_stopping=True, random_state=0)
+    given = AutoEncoderOutlierDetector(one_by_one, n_estimators=3, max_samples=12).fit(table)
+    assert np.isfinite(given.score_samples(table)).all()
+    y = np.where(table["rare"].notna(), -1, 1)
+    with pytest.raises(ValueError, match=r"\['rare'\] of X have no value in the rows to train on"):
+        detector(novelty=True).fit(table, y)
+
+
+def test_identifiers_may_miss_a_value(mixed):
+    names = [f"u{i}" for i in range(len(mixed) - 1)] + [None]
+    with pytest.raises(ValueError, match=r"'id' of X has .* levels"):
+        quick().fit(mixed.assign(id=names))
+
+
+def test_large_unsigned_integers_come_back():
+    large = (np.uint64(2**63) + np.random.default_rng(0).integers(0, 2**62, 60).astype(np.uint64)).astype(np.uint64)
+    table = pd.DataFrame({"number": large, "kind": ["k", "l"] * 30})
+    made = detector().fit(table).reconstruct(table)["number"]
+    assert made.dtype == np.uint64
+    assert 2**63 < made.min() <= made.max() < 2**63 + 2**62

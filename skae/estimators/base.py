@@ -175,7 +175,9 @@ class NetworkEstimator(CallbackSupportMixin, SharedParameters, FittedNetwork):
         given = vars(self).get("_given_layout")  # X are cells, of a detector
         features = getattr(self, "categorical_features", None) if given is None else None
         takes_tables = self._takes_tables() if reset else self._takes_holes
-        table, cells = read_rows(self, X, None if reset else self._table, features, takes_tables)
+        table, cells = read_rows(
+            self, X, None if reset else self._table, features, takes_tables, may_be_empty=given is not None
+        )
         if not reset:
             return cells, self._layout
         if any(table.n_levels) and not takes_tables:

@@ -94,9 +94,14 @@ class Likelihood(nn.Module):
         the unit of the rows.
         """
         if self.loss in FAMILIES:
-            n = n_numbers.sum(1).clamp(min=1) if isinstance(n_numbers, Tensor) else n_numbers * distances.shape[1]
-            ratio = (distances.sum(1) / n).clamp(min=1e-30) / FAMILIES[self.loss].mean_distance(self.log_scale.exp())
-            self.log_scale.add_(ratio.log(), alpha=0.1).clamp_(min=self.lowest)
+            seen, step = distances.mean(1), torch.full_like(self.log_scale, 0.1)
+            if isinstance(n_numbers, Tensor):  # a batch of few numbers says little
+                n_columns = len(self.cells.layout.numbers)
+                seen, n_numbers = distances.sum(1), n_numbers.sum(1)
+                step = step * n_numbers / max(1, n_columns * distances.shape[1])
+                n_numbers = n_numbers.clamp(min=1)
+            ratio = (seen / n_numbers).clamp(min=1e-30) / FAMILIES[self.loss].mean_distance(self.log_scale.exp())
+            self.log_scale.add_(step * ratio.log()).clamp_(min=self.lowest)
 
 
 class GenerativeNetwork(Network):

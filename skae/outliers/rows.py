@@ -34,6 +34,11 @@ def table_layout(table: Table, cells: np.ndarray, model: Any) -> TableLayout | N
     """Return the layout of training rows, None for numbers without holes."""
     if not any(table.n_levels) and not has_holes(cells):
         return None
+    if (empty := np.isnan(cells).all(0)).any():
+        names = [table.columns[j].name for j in np.flatnonzero(empty)[:5]]
+        raise ValueError(
+            f"Columns {names} of X have no value in the rows to train on: drop them, or hold out fewer rows."
+        )
     return TableLayout.of_cells(cells, table.n_levels, getattr(model, "_needs_all_flags", False))
 
 

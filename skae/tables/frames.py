@@ -85,12 +85,18 @@ class Table:
 
 
 def read_rows(
-    estimator: Any, X: Any, table: Table | None, categorical_features: Any = None, takes_holes: bool = True
+    estimator: Any,
+    X: Any,
+    table: Table | None,
+    categorical_features: Any = None,
+    takes_holes: bool = True,
+    may_be_empty: bool = False,
 ) -> tuple[Table, np.ndarray]:
     """Return the table of X and its cells, a float array, (n_samples, n_features); raise where X is not valid.
 
     Without a ``table`` one is learned: ``categorical_features`` says which columns are categories, as in
     `sklearn.ensemble.HistGradientBoostingClassifier`; an array is numeric unless it names some.
+    A column of training rows without a value raises, unless it ``may_be_empty``.
     """
     by_name = categorical_features is not None and not isinstance(categorical_features, str)
     frame, dtypes, container = _as_pandas(X, by_name if table is None else any(table.n_levels))
@@ -116,7 +122,7 @@ def read_rows(
     if frame is not None and not takes_holes:
         cells = check_array(cells, dtype=FLOATS, estimator=estimator, input_name="X")
     if takes_holes:
-        _check_cells(cells, [column.name for column in found.columns], is_fit=table is None)
+        _check_cells(cells, [column.name for column in found.columns], may_be_empty=may_be_empty or table is not None)
     return found, cells
 
 
@@ -204,7 +210,7 @@ def _level_numbers(column: pd.Series, name: Any, levels: pd.Index | None) -> tup
         if not all(isinstance(level, LEVELS) for level in levels) and not isinstance(dtype, pd.CategoricalDtype):
             raise ValueError(_neither(column, name))
         declared = len(dtype.categories) if isinstance(dtype, pd.CategoricalDtype) else 0
-        if declared > len(column) or len(levels) == len(column) > IDENTIFIER_ROWS:
+        if declared > len(column) or len(levels) == (codes >= 0).sum() > IDENTIFIER_ROWS:
             raise ValueError(
                 f"Column {name!r} of X has {max(declared, len(levels))} levels in {len(column)} rows: nothing can be "
                 "learned of such a category. Drop the column, merge its levels or, where most of them are not used, "
@@ -221,8 +227,8 @@ def has_holes(cells: np.ndarray) -> bool:
         return bool(np.isnan(cells.sum()) and np.isnan(cells).any())
 
 
-def _check_cells(cells: np.ndarray, names: list, is_fit: bool) -> None:
-    """Raise where a cell is infinite or, in a fit, where a column is empty throughout."""
+def _check_cells(cells: np.ndarray, names: list, may_be_empty: bool) -> None:
+    """Raise where a cell is infinite or a column is empty throughout."""
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(cells.sum()):
             return
@@ -230,7 +236,7 @@ def _check_cells(cells: np.ndarray, names: list, is_fit: bool) -> None:
         raise ValueError(
             f"Columns {_some(names, infinite)} of X hold infinity: replace it, by NaN where the value is not known."
         )
-    if is_fit and (empty := np.isnan(cells).all(0)).any():
+    if not may_be_empty and (empty := np.isnan(cells).all(0)).any():
         raise ValueError(f"Columns {_some(names, empty)} of X are empty throughout: drop them.")
 
 
@@ -244,4 +250,5 @@ def _limits(dtype: Any) -> tuple[float, float] | None:
     if not name.startswith(("int", "uint")) or name.startswith("interval"):
         return None
     info = np.iinfo(name.partition("[")[0])  # "int64[pyarrow]"
-    return float(info.min), float(min(info.max, 2**63 - 1024))
+    high = float(info.max)
+    return float(info.min), high if high <= info.max else float(np.nextafter(high, 0))

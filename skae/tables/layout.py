@@ -136,6 +136,7 @@ class TableLayout:
             self._tensors[key] = self._make_tensors(*key)
         return self._tensors[key]
 
+    @torch.inference_mode(False)  # training takes them, too
     def _make_tensors(self, device: torch.device, dtype: torch.dtype) -> _Tensors:
         def index(values: Any) -> Tensor:
             return torch.from_numpy(np.asarray(values, dtype=np.int64)).to(device)
