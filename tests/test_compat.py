@@ -10,7 +10,7 @@ import torch
 from skae import AutoEncoderTransformer, _compat
 from skae._compat import limit_to_one_thread, warn_user
 from skae.networks import activations
-from skae.training import adamw
+from skae.training import steps
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def fit(X):
 
 def test_without_torchs_kernels_the_same_is_trained(plane, monkeypatch):
     expected = fit(plane)
-    monkeypatch.setattr(adamw, "fused_adamw", _compat.adamw_of_torch)
+    monkeypatch.setattr(steps, "fused_adamw", _compat.adamw_of_torch)
     monkeypatch.setattr(activations, "ACTIVATION_BACKWARD", dict.fromkeys(activations.ACTIVATION_BACKWARD))
     monkeypatch.setattr(_compat, "_SETTERS", None)
     np.testing.assert_allclose(fit(plane).loss_curve_, expected.loss_curve_, rtol=1e-4)
