@@ -27,7 +27,7 @@ from skae.interfaces import Network, Objective, RowSummary
 from skae.networks import DenseNetwork, build_from_callable
 from skae.precision import training_precision
 from skae.random import RandomStreams, derived_seeds, seed_from, with_torch_seed
-from skae.tables import TableLayout, TableNetwork, has_holes, read_rows
+from skae.tables import TableLayout, TableNetwork, read_rows
 from skae.training import History, Rows, summarize, train
 
 INITIAL_WEIGHTS, SPLIT, TRAINING = range(3)
@@ -172,7 +172,7 @@ class NetworkEstimator(CallbackSupportMixin, SharedParameters, FittedNetwork):
 
     def _read_rows(self, X, reset: bool) -> tuple[np.ndarray, TableLayout | None]:
         """Return the cells of X and their layout, None for numbers without holes; set the table."""
-        given = vars(self).get("_given_layout")  # X are cells, of a detector
+        given = self._given_layout
         features = getattr(self, "categorical_features", None) if given is None else None
         takes_tables = self._takes_tables() if reset else self._takes_holes
         table, cells = read_rows(
@@ -183,11 +183,7 @@ class NetworkEstimator(CallbackSupportMixin, SharedParameters, FittedNetwork):
         if any(table.n_levels) and not takes_tables:
             self._refuse(table)
         self._table = table
-        if given is not None:
-            return cells, given
-        if any(table.n_levels) or (takes_tables and has_holes(cells)):
-            return cells, TableLayout.of_cells(cells, table.n_levels, self._needs_all_flags)
-        return cells, None
+        return cells, given or table.layout(cells, self._needs_all_flags)
 
     def _check_range(self, name: str, rows: np.ndarray, loss: str) -> None:
         if loss == "binary_cross_entropy" and not 0 <= rows.min() <= rows.max() <= 1:

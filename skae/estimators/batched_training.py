@@ -74,7 +74,7 @@ def _batches(fits: Sequence[Fit]) -> Iterator[list[Fit]]:
     alike: defaultdict[tuple, list[Fit]] = defaultdict(list)
     for fit in fits:
         device = resolve_device(fit.autoencoder.device).type
-        layout = vars(fit.autoencoder).get("_given_layout")  # members of a bag share it
+        layout = fit.autoencoder._given_layout  # members of a bag share it
         alike[fit_key(fit.autoencoder, MAY_DIFFER), device, fit.n_rows, fit.X.shape[1], id(layout)].append(fit)
     for (_, device, n_rows, n_features, _), members in alike.items():
         size = max(1, BATCH_BYTES[device] // _bytes_of_a_step(members[0].autoencoder, n_rows, n_features))
@@ -102,8 +102,7 @@ def _train_batch(fits: Sequence[Fit]) -> None:
     seeds = [seed_from(autoencoder.random_state) for autoencoder in autoencoders]
     networks, scales, layouts = [], [], []
     for (autoencoder, X, numbers), seed in zip(fits, seeds, strict=True):
-        given = vars(autoencoder).get("_given_layout")
-        summary = autoencoder._summarize(X if numbers is None else X[numbers], given)
+        summary = autoencoder._summarize(X if numbers is None else X[numbers], autoencoder._given_layout)
         layouts.append(summary.layout)
         networks.append(autoencoder._build_network(summary, seed).to(device))
         scales.append(autoencoder._loss_scale(summary.scale))

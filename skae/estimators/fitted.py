@@ -64,6 +64,7 @@ class FittedNetwork(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     _fixed: dict[str, Any]  # the parameters that `fit` fixes, as they were then
     _table: Table  # the columns of X
     _layout: TableLayout | None  # None where the network takes no table
+    _given_layout: TableLayout | None = None  # of cells, in which a detector gives X
 
     def transform(self, X):
         """Return the code of each row.

@@ -83,6 +83,7 @@ class BaggedAutoEncoders(CallbackSupportMixin, BaseEstimator):
 
     _parameter_constraints: ClassVar[dict] = {}  # the detector has checked them
     _given_layout: Any = None  # a TableLayout of X, where it has categories or holes
+    _needs_all_flags = False  # members have layouts of their own
 
     def __init__(self, bags, scale_free=False, random_state=None):
         self.bags = bags

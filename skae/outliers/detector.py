@@ -26,7 +26,7 @@ from skae.outliers.bagging import BaggedAutoEncoders, fit_within, train
 from skae.outliers.default import default_bags
 from skae.outliers.errors import MEASURES, cached_errors, make_measure
 from skae.outliers.fitted import FittedDetector
-from skae.outliers.rows import hold_out, normal_rows, read_table, table_layout
+from skae.outliers.rows import hold_out, normal_rows, read_table
 from skae.outliers.threshold import threshold_rule
 
 logger = logging.getLogger(__name__)
@@ -267,7 +267,7 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
     def _prepare(self, X: np.ndarray) -> Training:
         X_train, X_held_out = hold_out(X, self.calibration_fraction, self.random_state)
         model = self._unfitted_model(*X_train.shape)
-        model._given_layout = table_layout(self._table, X_train, model)
+        model._given_layout = self._table.layout(X_train, model._needs_all_flags)
         return Training(model, X_train, X_held_out)
 
     def _train(self, training: Training, context) -> None:
@@ -321,7 +321,7 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
         planned = clone(self)
         X_normal = normal_rows(read_table(planned, X), y if self.novelty else None)
         training = planned._prepare(X_normal)
-        if vars(training.model).get("_given_layout") is not None:
+        if training.model._given_layout is not None:
             return None
         if isinstance(training.model, BaggedAutoEncoders):
             fits = training.model.plan(training.X_train)

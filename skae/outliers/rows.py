@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_consistent_length
 
 from skae._compat import check_y, warn_user
 from skae.random import derived_seeds, seed_from
-from skae.tables import Table, TableLayout, has_holes, read_rows
+from skae.tables import read_rows
 
 HOLD_OUT = 1  # key of its random numbers, in addition to the autoencoder's
 
@@ -28,18 +28,6 @@ def read_table(detector: Any, X) -> np.ndarray:
             raise ValueError(f"error={detector.error!r} is made of residuals, and categories have none: set 'auto'.")
     detector._table, detector._takes_holes = table, takes_tables
     return cells
-
-
-def table_layout(table: Table, cells: np.ndarray, model: Any) -> TableLayout | None:
-    """Return the layout of training rows, None for numbers without holes."""
-    if not any(table.n_levels) and not has_holes(cells):
-        return None
-    if (empty := np.isnan(cells).all(0)).any():
-        names = [table.columns[j].name for j in np.flatnonzero(empty)[:5]]
-        raise ValueError(
-            f"Columns {names} of X have no value in the rows to train on: drop them, or hold out fewer rows."
-        )
-    return TableLayout.of_cells(cells, table.n_levels, getattr(model, "_needs_all_flags", False))
 
 
 def normal_rows(X: np.ndarray, y) -> np.ndarray:

@@ -11,6 +11,8 @@ import pandas as pd
 from pandas.api import types
 from sklearn.utils.validation import check_array, validate_data
 
+from skae.tables.layout import TableLayout
+
 FLOATS = (np.float64, np.float32)
 IDENTIFIER_ROWS = 20  # from which on a level of its own for each row is no coincidence
 LEVELS = (str, bytes, bool, int, float, np.number, np.bool_)
@@ -59,6 +61,15 @@ class Table:
     def is_plain(self) -> bool:
         """Whether it is an array of numbers."""
         return self.container == "array" and not any(self.n_levels)
+
+    def layout(self, cells: np.ndarray, has_all_flags: bool) -> TableLayout | None:
+        """Return the layout of training rows, None for numbers without holes."""
+        if not any(self.n_levels) and not has_holes(cells):
+            return None
+        if (empty := np.isnan(cells).all(0)).any():
+            names = _some([column.name for column in self.columns], empty)
+            raise ValueError(f"Columns {names} of X have no value in the rows to train on: drop them.")
+        return TableLayout.of_cells(cells, self.n_levels, has_all_flags)
 
     def decode(self, cells: np.ndarray, like: Any = None) -> Any:
         """Return cells without holes in what the fit was given: a frame of its columns and dtypes, or an array.

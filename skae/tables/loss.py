@@ -35,14 +35,10 @@ class TableLoss:
     def _loss(self) -> Loss:
         return LOSSES[self.name]
 
-    def scale(self, distance: float) -> float:
-        """Return the loss of a number at this distance from its target."""
-        return self._loss.scale(distance)
-
     @cached_property
     def unit(self) -> float:
         """Loss of a number that is off by the scale of the numbers."""
-        return self.scale(self.layout.scale)
+        return self._loss.scale(self.layout.scale)
 
     def elementwise(self, raw: Tensor, target: Tensor) -> Tensor:
         """Return the loss of each cell, (..., n_raw) and (..., n_columns) -> (..., n_columns)."""
@@ -57,18 +53,18 @@ class TableLoss:
         layout, t = self.layout, self.layout.on(raw)
         known = ~target.isnan()
         target = torch.where(known, target, t.fill)
-        numbers = self._loss.elementwise(raw[..., : len(layout.numbers)], target[..., t.numbers])
+        known_numbers = known[..., t.numbers]
+        numbers = self._loss.elementwise(raw[..., : len(layout.numbers)], target[..., t.numbers]) * known_numbers
+        if not layout.categories:
+            return Parts(numbers, numbers[..., :0], known_numbers)
         levels = torch.where(target < t.n_levels, target, t.rarest)[..., t.categories].long()
         # categories of few levels at once, filled up with logits of minus infinity; the others one by one
-        known_numbers = known[..., t.numbers]
-        if not layout.categories:
-            return Parts(numbers * known_numbers, numbers[..., :0], known_numbers)
         n = t.slots.shape[0]
         logits = [(raw[..., t.slots] + t.filler).log_softmax(-1).gather(-1, levels[..., :n, None]).squeeze(-1)]
         for i, (start, stop) in enumerate(layout.wide_slices()):
             logits.append(raw[..., start:stop].log_softmax(-1).gather(-1, levels[..., n + i, None]))
         nats = -torch.cat(logits, -1) * known[..., t.categories]
-        return Parts(numbers * known_numbers, nats, known_numbers)
+        return Parts(numbers, nats, known_numbers)
 
 
 class Parts(NamedTuple):
