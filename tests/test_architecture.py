@@ -11,12 +11,13 @@ import skae
 PACKAGE = Path(skae.__file__).parent
 # Lowest first. Parts of one row never import each other, but for the lowest, where they are read in order.
 ROWS = [
-    ["_compat", "random", "device", "precision", "graph", "interfaces"],
+    ["_compat", "random", "device", "distributed", "precision", "graph", "interfaces"],
     ["networks", "objectives", "corruptions", "priors", "training", "inference"],
     ["tables"],
     ["estimators"],
     ["outliers", "model_selection"],
-    ["plotting", "callbacks"],
+    ["persistence"],
+    ["plotting", "callbacks", "dask"],
 ]
 LEVEL = {part: level for level, row in enumerate(ROWS) for part in row}
 TORCH_CORE_MAY_USE = {"sklearn.base"}  # parameters of specifications, not estimators

@@ -1,0 +1,1 @@
+"""Scores of dask's arrays and frames."""

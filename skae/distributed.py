@@ -1,0 +1,1 @@
+"""Training by several processes, each on its own rows."""
