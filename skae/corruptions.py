@@ -136,16 +136,18 @@ NAMES = {*KINDS, "salt_and_pepper"}
 def make_corruption(
     corruption: str | Callable,
     noise_level: float | Sequence[float],
-    X: np.ndarray,
+    bounds: Callable[[], tuple[np.ndarray, np.ndarray]],
     device: torch.device | str,
     layout: Any = None,
 ) -> Corruption:
-    """Return the corruption that an estimator's parameters describe, for rows like those of X, on the device.
+    """Return the corruption that an estimator's parameters describe, on the device.
+
+    ``bounds()`` returns the least and the largest value of each column, (n_features,) both.
 
     Of a table with a ``layout`` masked values become holes. Noise on numbers goes with a swap of categories: by
     "gaussian" so often that these change as much, by the mean square, and not at all by a callable.
     """
-    made = _make(corruption, noise_level, X, device)
+    made = _make(corruption, noise_level, bounds, device)
     if layout is not None and isinstance(made, Masking):
         return Masking(made.noise_level, np.nan)
     if layout is None or not layout.categories or isinstance(made, Swap):
@@ -157,7 +159,10 @@ def make_corruption(
 
 
 def _make(
-    corruption: str | Callable, noise_level: float | Sequence[float], X: np.ndarray, device: torch.device | str
+    corruption: str | Callable,
+    noise_level: float | Sequence[float],
+    bounds: Callable[[], tuple[np.ndarray, np.ndarray]],
+    device: torch.device | str,
 ) -> Corruption:
     if not isinstance(corruption, str):
         return FromCallable(corruption)
@@ -174,8 +179,6 @@ def _make(
             "value is changed."
         )
     if corruption == "salt_and_pepper":
-        low, high = (
-            torch.tensor(v, dtype=torch.float32, device=device) for v in (np.fmin.reduce(X), np.fmax.reduce(X))
-        )
+        low, high = (torch.tensor(v, dtype=torch.float32, device=device) for v in bounds())
         return SaltAndPepper(float(noise_level), low, high)
     return KINDS[corruption](float(noise_level))

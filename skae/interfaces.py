@@ -131,6 +131,13 @@ class Objective:
         """Return the loss of each row, (K, B), which early stopping monitors."""
         raise NotImplementedError
 
+    def state(self) -> dict[str, Tensor]:
+        """Return what it keeps from step to step, besides the network."""
+        return {}
+
+    def continue_from(self, state: dict[str, Tensor]) -> None:
+        """Continue from the state of another objective, or from a new one's, which is empty."""
+
     def parameter_groups(self) -> list[dict]:
         """Return the parameters of each optimizer: ``params`` and, where they differ, Adam's ``betas``."""
         return [{"params": list(self.network.parameters())}]

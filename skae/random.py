@@ -74,6 +74,17 @@ def seed_from(random_state: int | np.random.RandomState | None) -> int:
     return int(random_state)
 
 
+def random_mask(n: int, n_chosen: int, seed: int) -> np.ndarray:
+    """Return whether each of n is among those drawn at random, (n,), with little memory besides."""
+    random, mask, n_per_chunk = np.random.default_rng(seed), np.zeros(n, dtype=bool), 2**20
+    for start in range(0, n, n_per_chunk):
+        size = min(n_per_chunk, n - start)
+        n_here = random.hypergeometric(n_chosen, n - start - n_chosen, size)
+        mask[start + random.choice(size, n_here, replace=False)] = True
+        n_chosen -= n_here
+    return mask
+
+
 def derived_seeds(seed: int, *key: int, n_members: int = 1) -> list[int]:
     """Return seeds for one purpose (``key``) of a fit, independent of those for any other key."""
     sequences = np.random.SeedSequence(seed, spawn_key=key).spawn(n_members)
@@ -85,11 +96,7 @@ def with_torch_seed(seed: int, device: torch.device | str, function: Callable[[]
 
     They belong to the process: threads that need them wait for each other.
     """
-    device = torch.device(device)
-    generators = [torch.default_generator]
-    if device.type == "cuda":
-        torch.cuda.init()
-        generators.append(torch.cuda.default_generators[device.index or 0])
+    generators = _torch_generators(torch.device(device))
     with _torch_random:
         # a single call, into which no interrupt can come
         restoring = map(torch.Generator.set_state, generators, [generator.get_state() for generator in generators])
@@ -99,3 +106,22 @@ def with_torch_seed(seed: int, device: torch.device | str, function: Callable[[]
             return function()
         finally:
             deque(restoring, 0)
+
+
+def torch_generator_states(device: torch.device) -> list[Tensor]:
+    """Return the states of torch's own generators, within `with_torch_seed`."""
+    return [generator.get_state() for generator in _torch_generators(device)]
+
+
+def set_torch_generators(device: torch.device, states: Sequence[Tensor]) -> None:
+    """Set torch's own generators to states, where there are any, within `with_torch_seed`."""
+    for generator, state in zip(_torch_generators(device) if states else [], states, strict=True):
+        generator.set_state(state)
+
+
+def _torch_generators(device: torch.device) -> list[torch.Generator]:
+    generators = [torch.default_generator]
+    if device.type == "cuda":
+        torch.cuda.init()
+        generators.append(torch.cuda.default_generators[device.index or 0])
+    return generators

@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -15,6 +17,7 @@ from skae.corruptions import (
     make_corruption,
 )
 from skae.random import RandomStreams
+from skae.training import bounds
 
 X = torch.rand(2, 500, 4, generator=torch.Generator().manual_seed(0)) + 1  # in [1, 2), so that no value is 0
 LOW, HIGH = X.amin((0, 1)), X.amax((0, 1))
@@ -82,8 +85,8 @@ def test_each_row_has_its_own_level():
 @pytest.mark.parametrize("level", [np.float32(1), np.int64(1), True])
 def test_noise_level_may_be_any_real_number(name, level):
     rows = X[0].numpy()
-    expected = make_corruption(name, 1.0, rows, "cpu")(X, RandomStreams([0, 1]))
-    assert make_corruption(name, level, rows, "cpu")(X, RandomStreams([0, 1])).equal(expected)
+    expected = make_corruption(name, 1.0, partial(bounds, rows), "cpu")(X, RandomStreams([0, 1]))
+    assert make_corruption(name, level, partial(bounds, rows), "cpu")(X, RandomStreams([0, 1])).equal(expected)
 
 
 # ---- torch's default dtype -----------------------------------------------------------------------------------
@@ -97,7 +100,7 @@ def noise_in_float32(request):
 
     def corrupt():
         name = request.param.split()[0]
-        corruption = make_corruption(name, LEVELS[request.param], X[0].double().numpy(), "cpu")
+        corruption = make_corruption(name, LEVELS[request.param], partial(bounds, X[0].double().numpy()), "cpu")
         return corruption(X, RandomStreams([0, 1]))
 
     return corrupt, corrupt()

@@ -1,6 +1,7 @@
 """Categories and holes: how networks take them, what they cost, and what detectors make of them."""
 
 import pickle
+from functools import partial
 
 import joblib
 import numpy as np
@@ -28,6 +29,7 @@ from skae.networks import DenseNetwork, MemoryNetwork
 from skae.objectives.variational import kl_to_standard_normal, normal_draws
 from skae.random import RandomStreams
 from skae.tables import TableLayout, TableLoss, TableNetwork
+from skae.training import bounds
 
 modes = pytest.mark.parametrize("novelty", [True, False])
 UNITS = {"squared_error": 1.0, "absolute_error": 1.0, "huber": 0.5}  # losses of a number that is off by 1
@@ -305,7 +307,7 @@ def test_a_thousand_levels_are_told_apart():
 
 
 def corrupted_cells(corruption, level, cells, layout):
-    corrupt = make_corruption(corruption, level, cells, "cpu", layout)
+    corrupt = make_corruption(corruption, level, partial(bounds, cells), "cpu", layout)
     x = torch.from_numpy(cells[None].astype(np.float32))
     return x[0].numpy(), corrupt(x, RandomStreams([0]))[0].numpy()
 

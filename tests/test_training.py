@@ -55,16 +55,13 @@ class Scripted(Objective):
 def run(objective, n=4, history=None, validation_index=None, **changes):
     history = History() if history is None else history
     X = np.arange(n, dtype=np.float32).reshape(-1, 1)
-    index = torch.arange(n).unsqueeze(0)
     with patch("skae.training.loop.make_step", lambda objective, optimizers, device: objective.make_step(optimizers)):
         train(
             objective,
-            Rows(X, None, CPU),
-            index,
+            Rows(X, None, CPU, held_out=validation_index),
             schedule(**changes),
             seeds=[0],
             history=history,
-            validation_index=validation_index,
         )
     return history
 
@@ -174,12 +171,10 @@ def test_members_of_a_batch_keep_their_own_best_epoch():
     index, held_out = torch.arange(30).repeat(3, 1), torch.arange(30, 40).repeat(3, 1)
     train(
         objective,
-        Rows(X, None, CPU),
-        index,
+        Rows(X, None, CPU, index=index, held_out=held_out),
         schedule(max_iter=12, learning_rate_init=(0.1,) * 3, alpha=(0.0,) * 3, stops_on_stall=False),
         seeds=range(3),
         history=history,
-        validation_index=held_out,
     )
     lowest = np.min(history.validation_losses, axis=0)
     assert len({int(e) for e in np.argmin(history.validation_losses, axis=0)}) > 1, "pick a seed where they differ"

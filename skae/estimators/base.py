@@ -13,22 +13,31 @@ import numpy as np
 import torch
 from sklearn.base import clone
 from sklearn.callback import CallbackSupportMixin
-from torch import Tensor
 
 from skae._compat import fit_context, in_own_modes, warn_user
 from skae.device import on_cpu, resolve_device
+from skae.distributed import current_processes
 from skae.estimators.batched_training import Fit, TrainingPlan, find_fitted
 from skae.estimators.fit_key import fit_key
 from skae.estimators.fitted import FittedNetwork, adopt_state, fitted_state
 from skae.estimators.parameters import SharedParameters
+from skae.estimators.progress import FitProgress, SavedFit
 from skae.estimators.transaction import transaction
 from skae.inference import too_large_message
 from skae.interfaces import Network, Objective, RowSummary
 from skae.networks import DenseNetwork, build_from_callable
 from skae.precision import training_precision
-from skae.random import RandomStreams, derived_seeds, seed_from, with_torch_seed
-from skae.tables import TableLayout, TableNetwork, read_rows
-from skae.training import History, Rows, summarize, train
+from skae.random import (
+    RandomStreams,
+    derived_seeds,
+    random_mask,
+    seed_from,
+    set_torch_generators,
+    torch_generator_states,
+    with_torch_seed,
+)
+from skae.tables import TableLayout, TableNetwork, is_stream, read_rows, read_stream
+from skae.training import HELD_OUT, History, Rows, RowStream, StreamedRows, bounds, in_memory, summarize, train
 
 INITIAL_WEIGHTS, SPLIT, TRAINING = range(3)
 FLOAT32_MAX = np.finfo(np.float32).max
@@ -38,7 +47,7 @@ SCALES = (1e-16, 1e16)  # of rows, in which float32 holds squared residuals
 class TrainingData(NamedTuple):
     """What `fit` was given, valid."""
 
-    X: np.ndarray  # (n_samples, n_features), as are the targets
+    X: np.ndarray | RowStream  # (n_samples, n_features), as are the targets
     target: np.ndarray | None  # None: the rows themselves
     labels: np.ndarray | None  # (n_samples,), class numbers, -1 where unknown
     layout: TableLayout | None  # of X, where it has categories or holes
@@ -56,8 +65,8 @@ class NetworkEstimator(CallbackSupportMixin, SharedParameters, FittedNetwork):
 
     # ---- hooks ---------------------------------------------------------------------------------------------
 
-    def _make_objective(self, network: Network, X: np.ndarray, target: np.ndarray | None) -> Objective:
-        """Return what the network is trained for."""
+    def _make_objective(self, network: Network, X: Any, target: np.ndarray | None) -> Objective:
+        """Return what the network is trained for; X is an array or a `RowStream`."""
         raise NotImplementedError
 
     def _loss_scale(self, scale: float) -> float:
@@ -72,9 +81,9 @@ class NetworkEstimator(CallbackSupportMixin, SharedParameters, FittedNetwork):
         """Return each row's class number, -1 where unknown, or None where labels are not used."""
         return None
 
-    def _rows_to_train(self, data: TrainingData) -> np.ndarray:
-        """Return the numbers of the rows that the objective can learn from."""
-        return np.arange(len(data.X))
+    def _can_learn_from(self, data: TrainingData) -> np.ndarray | None:
+        """Return whether the objective can learn from each row, (n_samples,), or None where it can from all."""
+        return None
 
     def _default_network(self) -> DenseNetwork:
         """Return the specification to use where ``network`` is None."""
@@ -87,10 +96,10 @@ class NetworkEstimator(CallbackSupportMixin, SharedParameters, FittedNetwork):
             return network
         return TableNetwork(network, rows.layout, fills_holes=not self._makes_holes)
 
-    def _pretrain(self, network: Network, X: np.ndarray, held_out: Tensor | None, seed: int) -> None:
+    def _pretrain(self, network: Network, X: np.ndarray | RowStream, held_out: np.ndarray | None, seed: int) -> None:
         """Change a new network's weights, on the device, before `fit` trains it.
 
-        ``held_out``, (1, m), are the rows kept for early stopping.
+        ``held_out``, (n_samples,), says which rows are kept for early stopping.
         """
 
     # ---- training ------------------------------------------------------------------------------------------
@@ -101,8 +110,9 @@ class NetworkEstimator(CallbackSupportMixin, SharedParameters, FittedNetwork):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Training rows.
+        X : array-like of shape (n_samples, n_features), or a stream of rows
+            Training rows. A `numpy.memmap` larger than ``max_memory``, a `pyarrow.dataset.Dataset` and an object that
+            can be iterated over again and again, in batches of rows, are streams: they are read as they are needed.
         y : Ignored
             Unless the class says otherwise.
 
@@ -126,12 +136,17 @@ class NetworkEstimator(CallbackSupportMixin, SharedParameters, FittedNetwork):
             data = self._check_training_data(X, y, reset=not continued)
             # an autoencoder's target is its input
             task = {"estimator": self, "X": X, "y": X if y is None else y}
-            context.call_on_fit_task_begin(**task)
-            fitted = find_fitted(self, data.X) if data.target is data.labels is data.layout is None else None
+            progress = FitProgress(self, data.X, data.target, data.labels, self.n_iter_ if continued else 0)
+            context.call_on_fit_task_begin(**task, metadata=progress.describe)
+            saved = progress.saved
+            is_plain = data.target is data.labels is data.layout is None
+            fitted = find_fitted(self, data.X) if is_plain and isinstance(data.X, np.ndarray) else None
+            if saved is not None and saved.history is None:
+                fitted = saved.estimator
             if fitted is not None:
                 adopt_state(self, fitted_state(fitted) | {"_table": self._table})
             else:
-                self._train(data, continued, one_pass=False, callbacks=(context, task))
+                self._train(data, continued, one_pass=False, callbacks=(context, task), saved=saved)
             context.call_on_fit_task_end(**task, reconstruction_attributes=dict)
         return self
 
@@ -139,12 +154,14 @@ class NetworkEstimator(CallbackSupportMixin, SharedParameters, FittedNetwork):
     def partial_fit(self, X, y=None):
         """Train for one pass over some rows, at a constant learning rate, from where the last call ended.
 
-        No rows are held out and the callbacks are not called.
+        No rows are held out and the callbacks are not called. The first call takes the location and scale of the
+        columns from its rows. Otherwise calls on one mini-batch each do what one epoch of `fit` does with
+        ``shuffle=False`` and ``learning_rate="constant"``.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Training rows.
+        X : array-like of shape (n_samples, n_features), or a stream of rows
+            Training rows, as in `fit`.
         y : Ignored
             Unless the class says otherwise of `fit`.
 
@@ -163,21 +180,28 @@ class NetworkEstimator(CallbackSupportMixin, SharedParameters, FittedNetwork):
         """Return the rows, their targets and their labels, all valid."""
         X, layout = self._read_rows(X, reset)
         target = self._training_target(X, y)
+        labels = self._training_labels(X, y)
+        if isinstance(X, RowStream) and not (target is labels is None) and X.is_shared_out:
+            raise ValueError("rows='same' of data_parallel cannot share out a stream with a y: give shards of both.")
         for name, rows in (("X", X), ("y", target)):
             if rows is not None:
-                if (largest := np.fmax(-np.fmin.reduce(rows, None), np.fmax.reduce(rows, None))) > FLOAT32_MAX:
+                low, high = bounds(rows)
+                if (largest := np.fmax(-np.fmin.reduce(low), np.fmax.reduce(high))) > FLOAT32_MAX:
                     raise ValueError(too_large_message(name, largest))
                 self._check_range(name, rows, self.loss)
-        return TrainingData(X, target, self._training_labels(X, y), layout)
+        return TrainingData(X, target, labels, layout)
 
-    def _read_rows(self, X, reset: bool) -> tuple[np.ndarray, TableLayout | None]:
+    def _read_rows(self, X, reset: bool) -> tuple[np.ndarray | RowStream, TableLayout | None]:
         """Return the cells of X and their layout, None for numbers without holes; set the table."""
-        given = self._given_layout
+        given, processes = self._given_layout, current_processes()
         features = getattr(self, "categorical_features", None) if given is None else None
         takes_tables = self._takes_tables() if reset else self._takes_holes
-        table, cells = read_rows(
-            self, X, None if reset else self._table, features, takes_tables, may_be_empty=given is not None
-        )
+        known = None if reset else self._table
+        cells: np.ndarray | RowStream
+        if is_stream(X, self.max_memory) or processes.rows == "shards":
+            table, cells = read_stream(self, X, self.max_memory, processes, known, features, takes_tables)
+        else:
+            table, cells = read_rows(self, X, known, features, takes_tables, may_be_empty=given is not None)
         if not reset:
             return cells, self._layout
         if any(table.n_levels) and not takes_tables:
@@ -185,16 +209,20 @@ class NetworkEstimator(CallbackSupportMixin, SharedParameters, FittedNetwork):
         self._table = table
         return cells, given or table.layout(cells, self._needs_all_flags)
 
-    def _check_range(self, name: str, rows: np.ndarray, loss: str) -> None:
-        if loss == "binary_cross_entropy" and not 0 <= rows.min() <= rows.max() <= 1:
+    def _check_range(self, name: str, rows: np.ndarray | RowStream, loss: str) -> None:
+        if loss != "binary_cross_entropy":
+            return
+        lows, highs = bounds(rows)
+        low, high = lows.min(), highs.max()
+        if not 0 <= low <= high <= 1:
             raise ValueError(
-                f"loss='binary_cross_entropy' needs values in [0, 1]; {name} has values in [{rows.min():.3g}, "
-                f"{rows.max():.3g}]. Scale them (MinMaxScaler(clip=True)) or choose another loss."
+                f"loss='binary_cross_entropy' needs values in [0, 1]; {name} has values in [{low:.3g}, {high:.3g}]. "
+                "Scale them (MinMaxScaler(clip=True)) or choose another loss."
             )
 
-    def _summarize(self, X: np.ndarray, layout: TableLayout | None = None) -> RowSummary:
+    def _summarize(self, X: np.ndarray | RowStream, layout: TableLayout | None = None) -> RowSummary:
         """Return the mean and scale of X; raise or warn where float32 cannot hold them."""
-        rows = summarize(X) if layout is None else layout.summary(X)
+        rows = summarize(X) if layout is None else layout.summary(in_memory(X))
         if layout is None and self._takes_tables():
             rows = rows._replace(layout=TableLayout.of_numbers(rows))
         if not SCALES[0] <= rows.scale <= SCALES[1]:
@@ -222,76 +250,126 @@ class NetworkEstimator(CallbackSupportMixin, SharedParameters, FittedNetwork):
             specification = self._default_network() if self.network is None else self.network
             return specification.build(rows, n_components, RandomStreams(seeds), logits)
 
-    def _split(self, rows: Tensor, seed: int) -> tuple[Tensor, Tensor | None]:
-        """Return the rows to train on and, with early stopping, those held out, each (1, n)."""
+    def _hold_out(self, X: np.ndarray | RowStream, can_learn: np.ndarray | None, seed: int) -> np.ndarray | None:
+        """Return whether each row is held out of training, (n_samples,); None without early stopping."""
         if not self.early_stopping:
-            return rows, None
-        n = rows.shape[1]
+            return None
+        n = len(X) if can_learn is None else int(can_learn.sum())
         share = self.validation_fraction * n
         if share < 1 or n - share < 1:
             raise ValueError(
                 f"validation_fraction={self.validation_fraction} of {n} rows leaves no row to "
                 f"{'validate' if share < 1 else 'train'} on: change it or set early_stopping=False."
             )
-        shuffled = rows.gather(1, RandomStreams(derived_seeds(seed, SPLIT), rows.device).permutation(n))
-        return shuffled[:, int(share) :], shuffled[:, : int(share)]
+        if isinstance(X, RowStream):  # they stay in memory
+            share = min(share, X.most_rows(HELD_OUT))
+        chosen = random_mask(n, int(share), derived_seeds(seed, SPLIT)[0])
+        if can_learn is None:
+            return chosen
+        held_out = np.zeros(len(X), dtype=bool)
+        held_out[np.flatnonzero(can_learn)[chosen]] = True
+        return held_out
+
+    def _rows(self, data: TrainingData, held_out: np.ndarray | None, device: torch.device) -> Rows | StreamedRows:
+        can_learn = self._can_learn_from(data)
+        if isinstance(data.X, RowStream):
+            stream = data.X if can_learn is None else data.X.only(can_learn)
+            return StreamedRows(stream, data.target, device, data.labels, held_out=held_out)
+        chosen = np.ones(len(data.X), dtype=bool) if can_learn is None else can_learn
+        index, held_out_index = chosen, None
+        if held_out is not None:
+            index, held_out_index = chosen & ~held_out, torch.from_numpy(np.flatnonzero(held_out)).to(device)[None]
+        return Rows(
+            data.X,
+            data.target,
+            device,
+            data.labels,
+            index=torch.from_numpy(np.flatnonzero(index)).to(device)[None],
+            held_out=held_out_index,
+            processes=current_processes(),
+        )
 
     @in_own_modes(inference=False)
     def _train(
-        self, data: TrainingData, continued: bool, one_pass: bool, callbacks: tuple[Any, dict] | None = None
+        self,
+        data: TrainingData,
+        continued: bool,
+        one_pass: bool,
+        callbacks: tuple[Any, dict] | None = None,
+        saved: SavedFit | None = None,
     ) -> None:
         """Train a new network, or a copy of the fitted one, and set the fitted attributes.
 
         ``one_pass`` is `partial_fit`, which keeps the optimizer's state for the next call. ``callbacks`` are the
-        context of the fit and what scikit-learn's callbacks are told of each task, here an epoch.
+        context of the fit and what scikit-learn's callbacks are told of each task, here an epoch. A fit that was
+        ``saved`` goes on.
         """
-        device = resolve_device(self.device)
+        device, processes = resolve_device(self.device), current_processes()
+        fitted = self if continued else None
+        history = History(optimizer_states=self._optimizer_states if continued and one_pass else [])
+        if saved is not None and saved.history is not None:
+            fitted, history = saved.estimator, saved.history
+        n_epochs = len(history.epochs)
         if continued:
             self._check_unchanged()
-            seed, n_earlier, loss_scale, layout = self._seed, self.n_iter_, self._fitted_loss_scale, self._layout
             network = copy.deepcopy(self._network_for(data.X))
-            earlier = self.loss_curve_, self.validation_loss_curve_ or [nan] * n_earlier
-        else:
-            seed, n_earlier, rows = seed_from(self.random_state), 0, self._summarize(data.X, data.layout)
-            network, loss_scale, earlier = self._build_network(rows, seed), self._loss_scale(rows.scale), ([], [])
-            layout = rows.layout
-        every_row = torch.from_numpy(self._rows_to_train(data)).to(device).unsqueeze(0)
-        index, validation_index = (every_row, None) if one_pass else self._split(every_row, seed)
+        if fitted is not None:
+            n_earlier = fitted.n_iter_ - n_epochs
+            seed, loss_scale, layout = fitted._seed, fitted._fitted_loss_scale, fitted._layout
+            held_out_losses = fitted.validation_loss_curve_ or [nan] * n_earlier
+            earlier = fitted.loss_curve_[:n_earlier], held_out_losses[:n_earlier]
+        if not continued:
+            rows = self._summarize(data.X, data.layout)
+            if fitted is None:
+                seed, n_earlier = processes.first(seed_from(self.random_state)), 0
+                loss_scale, layout, earlier = self._loss_scale(rows.scale), rows.layout, ([], [])
+            network = self._build_network(rows, seed)
+        if saved is not None:
+            network.load_state_dict(saved.estimator._network.state_dict())
+        held_out = None if one_pass else self._hold_out(data.X, self._can_learn_from(data), seed)
         objective = self._make_objective(network.to(device), data.X, data.target)
         objective.loss_scale = loss_scale
-        history = History(optimizer_states=self._optimizer_states if continued and one_pass else [])
 
         fitted_attributes = partial(
             self._fitted_attributes, network, layout, seed, loss_scale, history, earlier, one_pass
         )
         training_seed = self._training_seed(seed)
+        is_callable = self._network_is_callable()
 
         def begin_epoch() -> Callable[[], bool]:
             assert callbacks is not None
             context, task = callbacks
             epoch = context.subcontext(task_name="epoch")
             epoch.call_on_fit_task_begin(**task)
-            return partial(epoch.call_on_fit_task_end, **task, reconstruction_attributes=fitted_attributes)
+            reconstruction = lambda: fitted_attributes() | {"_history": history}  # noqa: E731
+
+            def end_epoch() -> bool:
+                if is_callable:
+                    history.generator_states = torch_generator_states(device)
+                return epoch.call_on_fit_task_end(**task, reconstruction_attributes=reconstruction)
+
+            return end_epoch
 
         def train_network() -> None:
             with training_precision(device, self.precision):
-                if not (continued or one_pass):
-                    self._pretrain(network, data.X, validation_index, seed)
+                if fitted is None and not one_pass:
+                    self._pretrain(network, data.X, held_out, seed)
+                rows = self._rows(data, held_out, device)
+                set_torch_generators(device, history.generator_states)
                 train(
                     objective,
-                    Rows(data.X, data.target, device, data.labels),
-                    index,
-                    self._schedule(index.shape[1], one_pass),
+                    rows,
+                    self._schedule(rows.n_rows, one_pass),
                     [training_seed],
                     history=history,
-                    validation_index=validation_index,
+                    shuffle=self.shuffle,
                     first_epoch=n_earlier,
                     begin_epoch=None if callbacks is None else begin_epoch,
                     verbose=bool(self.verbose),
                 )
 
         try:
-            if self._network_is_callable():
+            if is_callable:
                 with_torch_seed(training_seed + n_earlier, device, train_network)
             else:
                 train_network()
@@ -339,6 +417,6 @@ class NetworkEstimator(CallbackSupportMixin, SharedParameters, FittedNetwork):
         """Return what `fit` would train, if that can be batched with the training of others."""
         self._validate_params()
         data = clone(self)._check_training_data(X, y, reset=True)
-        if not (data.target is data.labels is data.layout is None):
+        if not isinstance(data.X, np.ndarray) or not (data.target is data.labels is data.layout is None):
             return None
         return TrainingPlan(fit_key(self), data.X, self, [Fit(self, data.X)], self)

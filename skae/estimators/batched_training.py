@@ -129,11 +129,11 @@ def _train_batch(fits: Sequence[Fit]) -> None:
         with training_precision(device, first.precision):
             train(
                 objective,
-                Rows(rows, None, device),
-                torch.from_numpy(index).to(device),
+                Rows(rows, None, device, index=torch.from_numpy(index).to(device)),
                 schedule,
                 [first._training_seed(seed) for seed in seeds],
                 history=history,
+                shuffle=first.shuffle,
                 verbose=bool(first.verbose),
             )
     except KeyboardInterrupt:

@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 from torch import Tensor
 
 from skae._compat import Interval
+from skae.distributed import current_processes
 from skae.estimators.density import DensityScores
 from skae.estimators.labels import PartlyLabelled, read_labels
 from skae.estimators.parameters import parameter
@@ -172,10 +173,18 @@ class ConditionalVariationalAutoEncoder(PartlyLabelled, DensityScores):
         labels = self._class_numbers(*read_labels(X, np.full(len(X), -1) if y is None else y))
         if len(self.classes_) == 1:
             labels[:] = 0  # what else
+        counts, n_rows = (
+            sum(values)
+            for values in zip(
+                *current_processes().gather(
+                    (np.bincount(labels[labels >= 0], minlength=len(self.classes_)), len(labels))
+                ),
+                strict=True,
+            )
+        )
         if "class_prior_" not in vars(self):
-            counts = np.bincount(labels[labels >= 0], minlength=len(self.classes_)) + 1
-            self.class_prior_ = counts / counts.sum()
-        self._known_share = float(np.mean(labels >= 0))
+            self.class_prior_ = (counts + 1) / (counts + 1).sum()
+        self._known_share = float(counts.sum() / n_rows)
         return labels
 
     def _build_network(self, rows: RowSummary, seed: int) -> Network:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
+from functools import partial
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -18,6 +19,7 @@ from skae.estimators.reconstruction import BaseAutoEncoder
 from skae.interfaces import Network, Objective
 from skae.objectives import ReconstructionObjective
 from skae.tables import FLOATS, has_holes, read_rows
+from skae.training import bounds
 
 
 @dataclass(repr=False, eq=False)
@@ -116,7 +118,7 @@ class DenoisingAutoEncoder(BaseAutoEncoder):
 
     def _make_objective(self, network: Network, X: np.ndarray, target: np.ndarray | None) -> Objective:
         device = next(network.parameters()).device
-        corruption = make_corruption(self.corruption, self.noise_level, X, device, network.layout)
+        corruption = make_corruption(self.corruption, self.noise_level, partial(bounds, X), device, network.layout)
         return ReconstructionObjective(network, loss_of(network, self.loss), corruption if target is None else None)
 
     @property

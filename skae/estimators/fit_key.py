@@ -33,6 +33,11 @@ def fit_key(estimator: BaseEstimator, leave_out: Sequence[str] = ()) -> str:
     return joblib.hash(_Description().of(estimator, leave_out))
 
 
+def named_key(estimator: BaseEstimator) -> str:
+    """Return a hash that identifies an estimator's parameters in any process; code is identified by its name only."""
+    return joblib.hash(_DescriptionByName().of(estimator))
+
+
 def survives_cloning(estimator: BaseEstimator) -> bool:
     """Whether clones of an estimator have its `fit_key`: those of one that holds a callable object do not."""
     key = fit_key(estimator, ["memory"])  # which is not looked up
@@ -75,6 +80,14 @@ class _Description:
 
     def _of_object(self, value: Any) -> Any:
         return "object", id(value)
+
+
+class _DescriptionByName(_Description):
+    """Plain data that is equal for equal values and for code of the same name."""
+
+    def _of_object(self, value: Any) -> Any:
+        named = value if hasattr(value, "__qualname__") else type(value)
+        return "object", named.__module__, named.__qualname__
 
 
 class _DescriptionOfCode(_Description):

@@ -15,6 +15,7 @@ from skae.inference import apply_network
 from skae.interfaces import Loss, Network
 from skae.objectives import LOSSES
 from skae.tables import FLOATS, Table, TableLayout, TableLoss, TableNetwork, has_holes, read_rows
+from skae.training import RowStream
 
 
 def check_rows(estimator: Any, X) -> np.ndarray:
@@ -95,7 +96,7 @@ class FittedNetwork(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             network.to(device)
         return apply_network(network, function, X, device, dtype)
 
-    def _network_for(self, X: np.ndarray) -> Network:
+    def _network_for(self, X: np.ndarray | RowStream) -> Network:
         """Return the network, where X holds NaN one that takes them though those of training held none."""
         if self._layout is None or self._network.layout is not None or not has_holes(X):
             return self._network

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, replace
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from skae._compat import Interval, StrOptions
 from skae.corruptions import NAMES, make_corruption
+from skae.distributed import current_processes
 from skae.estimators.base import NetworkEstimator
 from skae.estimators.parameters import parameter
 from skae.inference import apply_in_blocks
@@ -21,7 +22,7 @@ from skae.networks import DenseNetwork
 from skae.networks.layers import BatchedPerceptron, DenseAutoEncoder
 from skae.objectives import LOSSES, ReconstructionObjective
 from skae.random import derived_seeds
-from skae.training import History, Rows, summarize, train
+from skae.training import History, Rows, RowStream, StreamedRows, bounds, summarize, train
 
 PRETRAINING = 3  # purpose of the seeds, in addition to those of the base
 
@@ -39,20 +40,15 @@ class GreedyPretraining(NetworkEstimator):
 
     _fixed_by_fit: ClassVar[tuple[str, ...]] = (*NetworkEstimator._fixed_by_fit, "tied_weights")
 
-    def _pretrain(self, network: Network, X: np.ndarray, held_out: Tensor | None, seed: int) -> None:
+    def _pretrain(self, network: Network, X: np.ndarray | RowStream, held_out: np.ndarray | None, seed: int) -> None:
         """Train each layer as an autoencoder of the codes of the layers below it, which are frozen."""
         self.pretraining_loss_curves_: list[list[float]] = []
         if self.pretrain_max_iter == 0:
             return
         assert isinstance(network, DenseAutoEncoder)
         device = next(network.parameters()).device
-        keep = torch.ones(len(X), dtype=torch.bool, device=device)
-        if held_out is not None:
-            keep[held_out[0]] = False
-        index = keep.nonzero().T  # (1, n)
-        schedule = replace(self._schedule(len(X), one_pass=False), max_iter=self.pretrain_max_iter)
-        n_layers, codes = len(network.encoder.layers), X
-        scale_of_X = summarize(X).scale
+        codes = X if held_out is None else X.only(~held_out) if isinstance(X, RowStream) else X[~held_out]
+        n_layers, scale_of_X = len(network.encoder.layers), summarize(codes).scale
         for layer in range(n_layers):
             if self.verbose:
                 print(f"Pre-training of layer {layer + 1} of {n_layers}")
@@ -61,19 +57,25 @@ class GreedyPretraining(NetworkEstimator):
             if self.corruption is not None:
                 # "gaussian" keeps its proportion to the scale of what it is added to
                 level = self.noise_level * scale / scale_of_X if self.corruption == "gaussian" else self.noise_level
-                noise = make_corruption(self.corruption, level, codes, device)
+                noise = make_corruption(self.corruption, level, partial(bounds, codes), device)
             loss = LOSSES[self.loss if layer == 0 else "squared_error"]
             objective = ReconstructionObjective(view, loss, noise)
             objective.loss_scale = loss.scale(scale)
             history = History()
+            rows: Rows | StreamedRows
+            if isinstance(codes, RowStream):
+                rows = StreamedRows(codes, None, device)
+            else:
+                rows = Rows(codes, None, device, processes=current_processes())
+            schedule = replace(self._schedule(rows.n_rows, one_pass=False), max_iter=self.pretrain_max_iter)
             try:
                 train(
                     objective,
-                    Rows(codes, None, device),
-                    index,
+                    rows,
                     schedule,
                     derived_seeds(seed, PRETRAINING, layer),
                     history=history,
+                    shuffle=self.shuffle,
                     verbose=bool(self.verbose),
                 )
             except (KeyboardInterrupt, FloatingPointError) as error:
@@ -81,7 +83,12 @@ class GreedyPretraining(NetworkEstimator):
                 raise
             self.pretraining_loss_curves_.append([float(value[0]) for value in history.losses])
             if layer + 1 < n_layers:
-                codes = apply_in_blocks(view.eval().encode, codes, device, np.dtype(np.float32), view.broadcasts)
+                encode = partial(_encode, view.eval(), device)
+                codes = codes.mapped(encode) if isinstance(codes, RowStream) else encode(codes)
+
+
+def _encode(view: DenseAutoEncoder, device: torch.device, rows: np.ndarray) -> np.ndarray:
+    return apply_in_blocks(view.encode, rows, device, np.dtype(np.float32), view.broadcasts)
 
 
 def layer_view(network: DenseAutoEncoder, layer: int) -> DenseAutoEncoder:

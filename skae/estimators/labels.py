@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_consistent_length
 from torch import Tensor
 
 from skae._compat import check_y
+from skae.distributed import current_processes
 from skae.estimators.base import NetworkEstimator, TrainingData
 from skae.estimators.transaction import transaction
 
@@ -120,7 +121,8 @@ class PartlyLabelled(NetworkEstimator):
         if "classes_" not in vars(self):
             if len(known):
                 check_classification_targets(known)
-            self.classes_ = np.unique(known) if len(known) else np.zeros(1, dtype=int)
+            found = np.unique(np.concatenate(current_processes().gather(np.unique(known))))
+            self.classes_ = found if len(found) else np.zeros(1, dtype=int)
         if len(new := np.setdiff1d(known, self.classes_)):
             raise ValueError(
                 f"y has classes {new.tolist()} that are not among classes_={self.classes_.tolist()} of the first fit."

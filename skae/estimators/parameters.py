@@ -49,6 +49,8 @@ n_iter_no_change : int, default=10
     Epochs without an improvement by ``tol`` after which the loss counts as stalled: the held-out loss with
     ``early_stopping``, else the training loss. A stall ends training with ``early_stopping``, lowers an "adaptive"
     ``learning_rate`` and ends training once it is at its lowest; otherwise all ``max_iter`` epochs are run.
+shuffle : bool, default=True
+    Whether each epoch takes the rows in a new random order; of a stream, within a buffer.
 tol : float, default=1e-4
     Smallest improvement that counts, relative to the lowest loss so far.
 warm_start : bool, default=False
@@ -57,6 +59,9 @@ warm_start : bool, default=False
 device : {"auto", "cpu", "cuda", "cuda:<index>", "mps"}, default="auto"
     Where to compute. "auto" is a GPU where there is one. A model fitted on a GPU is pickled as a CPU model, scores
     on a machine without a GPU, and moves back where ``device`` is available.
+max_memory : float or "auto", default="auto"
+    MiB that rows may take which are read as they are needed: a `numpy.memmap` that is larger, a dataset of pyarrow,
+    batches. "auto" is 0.7 of the memory that is free. With ``early_stopping`` at most an eighth holds rows back.
 precision : {"float32", "tf32", "bfloat16"}, default="float32"
     Format of matrix products in training; everything else is float32. "tf32" (NVIDIA GPUs since Ampere) and "bfloat16"
     (these GPUs and CPUs) are faster for large networks, at three and two decimal digits. Where the device does not
@@ -154,9 +159,11 @@ class SharedParameters(Parameters):
     early_stopping: bool = parameter(False, "boolean")
     validation_fraction: float = parameter(0.1, Interval(Real, 0, 1, closed="neither"))
     n_iter_no_change: int = parameter(10, Interval(Integral, 1, None, closed="left"))
+    shuffle: bool = parameter(True, "boolean")
     tol: float = parameter(1e-4, Interval(Real, 0, None, closed="left"))
     warm_start: bool = parameter(False, "boolean")
     device: str = parameter("auto", str)
+    max_memory: float | str = parameter("auto", StrOptions({"auto"}), Interval(Real, 0, None, closed="neither"))
     precision: str = parameter("float32", StrOptions({*PRECISIONS}))
     random_state: Any = parameter(None, "random_state")
     verbose: bool = parameter(False, "verbose")

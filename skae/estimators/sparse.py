@@ -16,6 +16,7 @@ from skae.estimators.reconstruction import BaseAutoEncoder
 from skae.interfaces import Network, Objective
 from skae.networks import DenseNetwork
 from skae.objectives.sparse import SparseObjective
+from skae.training import in_memory
 
 
 @dataclass(repr=False, eq=False)
@@ -91,7 +92,7 @@ class SparseAutoEncoder(BaseAutoEncoder):
         weight: float | str | None = self.sparsity_weight
         target_rate = None
         if self.sparsity == "kl":
-            _check_rates(network, X[:256])
+            _check_rates(network, in_memory(X)[:256])
             target_rate = self.target_rate
         if isinstance(weight, str):
             weight = 0.001 if self.sparsity == "l1" else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from skae.estimators.reconstruction import BaseAutoEncoder
 from skae.interfaces import Network, Objective
 from skae.networks import DenseNetwork
 from skae.objectives import LOSSES, ReconstructionObjective
+from skae.training import bounds
 
 
 @dataclass(repr=False, eq=False)
@@ -80,5 +82,9 @@ class StackedAutoEncoder(GreedyPretraining, BaseAutoEncoder):
 
     def _make_objective(self, network: Network, X: np.ndarray, target: np.ndarray | None) -> Objective:
         device = next(network.parameters()).device
-        noise = None if self.corruption is None else make_corruption(self.corruption, self.noise_level, X, device)
+        noise = (
+            None
+            if self.corruption is None
+            else make_corruption(self.corruption, self.noise_level, partial(bounds, X), device)
+        )
         return ReconstructionObjective(network, LOSSES[self.loss], noise)

@@ -19,7 +19,7 @@ from skae.networks import DenseNetwork
 from skae.networks.layers import BatchedLinear, BatchedPerceptron, DenseAutoEncoder
 from skae.objectives.classification import ClassificationObjective
 from skae.random import RandomStreams, derived_seeds
-from skae.training import summarize
+from skae.training import RowStream, summarize
 
 
 @dataclass(repr=False, eq=False)
@@ -101,9 +101,9 @@ class StackedAutoEncoderClassifier(ClassifierMixin, PartlyLabelled, GreedyPretra
             )
         return self._class_numbers(y, unknown)
 
-    def _rows_to_train(self, data: TrainingData) -> np.ndarray:
+    def _can_learn_from(self, data: TrainingData) -> np.ndarray:
         assert data.labels is not None
-        return np.flatnonzero(data.labels >= 0)
+        return data.labels >= 0
 
     def _default_network(self) -> DenseNetwork:
         return DenseNetwork(
@@ -121,7 +121,7 @@ class StackedAutoEncoderClassifier(ClassifierMixin, PartlyLabelled, GreedyPretra
     def _make_objective(self, network: Network, X: np.ndarray, target: np.ndarray | None) -> Objective:
         return ClassificationObjective(network)
 
-    def _pretrain(self, network: Network, X: np.ndarray, held_out: Tensor | None, seed: int) -> None:
+    def _pretrain(self, network: Network, X: np.ndarray | RowStream, held_out: np.ndarray | None, seed: int) -> None:
         # built once more, with the same initial weights, for its decoder
         autoencoder = self._build_from_specification(summarize(X), self.n_components, seed)
         super()._pretrain(autoencoder.to(next(network.parameters()).device), X, held_out, seed)

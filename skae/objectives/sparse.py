@@ -30,6 +30,18 @@ class SparseObjective(Objective):
         self._rates: Tensor | None = None  # moving means over the batches, (K, h)
         self._multipliers: Tensor | None = None  # in units of the penalty's curvature at the target, (K, h)
 
+    def state(self) -> dict[str, Tensor]:
+        """Return the moving rates and the multipliers."""
+        if self._rates is None or self._multipliers is None:
+            return {}
+        return {"rates": self._rates, "multipliers": self._multipliers}
+
+    def continue_from(self, state: dict[str, Tensor]) -> None:
+        """Continue with the rates and multipliers of another objective."""
+        device = next(self.network.parameters()).device
+        moved = {name: tensor.to(device) for name, tensor in state.items()}
+        self._rates, self._multipliers = moved.get("rates"), moved.get("multipliers")
+
     def row_losses(self, batch: Batch, random: RandomStreams) -> Tensor:
         """Return error and penalty of each row, (K, B)."""
         code = self.network.encode(batch.x, random)

@@ -8,5 +8,17 @@ from skae.tables.frames import FLOATS, Table, has_holes, read_rows
 from skae.tables.layout import TableLayout
 from skae.tables.loss import TableLoss
 from skae.tables.network import TableNetwork
+from skae.tables.streams import chunks_of, is_stream, read_stream
 
-__all__ = ["FLOATS", "Table", "TableLayout", "TableLoss", "TableNetwork", "has_holes", "read_rows"]
+__all__ = [
+    "FLOATS",
+    "Table",
+    "TableLayout",
+    "TableLoss",
+    "TableNetwork",
+    "chunks_of",
+    "has_holes",
+    "is_stream",
+    "read_rows",
+    "read_stream",
+]

@@ -11,7 +11,8 @@ import pandas as pd
 from pandas.api import types
 from sklearn.utils.validation import check_array, validate_data
 
-from skae.tables.layout import TableLayout
+from skae.tables.layout import CellStatistics, TableLayout
+from skae.training import RowStream
 
 FLOATS = (np.float64, np.float32)
 IDENTIFIER_ROWS = 20  # from which on a level of its own for each row is no coincidence
@@ -62,11 +63,11 @@ class Table:
         """Whether it is an array of numbers."""
         return self.container == "array" and not any(self.n_levels)
 
-    def layout(self, cells: np.ndarray, has_all_flags: bool) -> TableLayout | None:
+    def layout(self, cells: np.ndarray | RowStream, has_all_flags: bool) -> TableLayout | None:
         """Return the layout of training rows, None for numbers without holes."""
         if not any(self.n_levels) and not has_holes(cells):
             return None
-        if (empty := np.isnan(cells).all(0)).any():
+        if (empty := _are_empty(cells)).any():
             names = _some([column.name for column in self.columns], empty)
             raise ValueError(f"Columns {names} of X have no value in the rows to train on: drop them.")
         return TableLayout.of_cells(cells, self.n_levels, has_all_flags)
@@ -102,12 +103,14 @@ def read_rows(
     categorical_features: Any = None,
     takes_holes: bool = True,
     may_be_empty: bool = False,
+    grows: bool = False,
 ) -> tuple[Table, np.ndarray]:
     """Return the table of X and its cells, a float array, (n_samples, n_features); raise where X is not valid.
 
     Without a ``table`` one is learned: ``categorical_features`` says which columns are categories, as in
     `sklearn.ensemble.HistGradientBoostingClassifier`; an array is numeric unless it names some.
-    A column of training rows without a value raises, unless it ``may_be_empty``.
+    A column of training rows without a value raises, unless it ``may_be_empty``. A table that ``grows`` takes new
+    levels for further ones.
     """
     by_name = categorical_features is not None and not isinstance(categorical_features, str)
     frame, dtypes, container = _as_pandas(X, by_name if table is None else any(table.n_levels))
@@ -123,11 +126,12 @@ def read_rows(
         for j, (name, is_category) in enumerate(zip(frame.columns, known, strict=True)):
             levels = None if table is None else table.columns[j].levels
             if is_category:
-                cells[:, j], levels = _level_numbers(frame.iloc[:, j], name, levels)
+                cells[:, j], levels = _level_numbers(frame.iloc[:, j], name, levels, grows)
             else:
                 cells[:, j] = _numbers(frame.iloc[:, j], name)
-            columns.append(Column(name, dtypes[j], levels, _limits(dtypes[j])))
-        found = table or Table(tuple(columns), container)
+            dtype = dtypes[j] if table is None else table.columns[j].dtype
+            columns.append(Column(name, dtype, levels, _limits(dtype)))
+        found = table if table is not None and not grows else Table(tuple(columns), container)
         if {dtype for dtype, is_category in zip(frame.dtypes, known, strict=True) if not is_category} == {FLOAT32}:
             cells = cells.astype(np.float32)
     if frame is not None and not takes_holes:
@@ -206,7 +210,7 @@ def _neither(column: pd.Series, name: Any) -> str:
     return said + "neither numbers nor categories: drop the column, or make numbers or text of its parts."
 
 
-def _level_numbers(column: pd.Series, name: Any, levels: pd.Index | None) -> tuple[np.ndarray, pd.Index]:
+def _level_numbers(column: pd.Series, name: Any, levels: pd.Index | None, grows: bool) -> tuple[np.ndarray, pd.Index]:
     """Return the number of each value's level, the number of levels where it is not known, NaN where there is none.
 
     Without ``levels`` they are learned, in the order in which they appear: their names do not matter.
@@ -227,15 +231,24 @@ def _level_numbers(column: pd.Series, name: Any, levels: pd.Index | None) -> tup
                 "learned of such a category. Drop the column, merge its levels or, where most of them are not used, "
                 "call cat.remove_unused_categories()."
             )
+    elif grows:
+        levels = levels.append(unique.difference(levels, sort=False))
     numbers = levels.get_indexer(unique)
     numbers[numbers < 0] = len(levels)
     return np.where(codes < 0, np.nan, np.append(numbers, 0)[codes]), levels
 
 
-def has_holes(cells: np.ndarray) -> bool:
+def has_holes(cells: np.ndarray | RowStream) -> bool:
     """Whether some of the cells are NaN, at the cost of a sum where none is."""
+    if isinstance(cells, RowStream):
+        return bool((cells.moments.n < CellStatistics.of(cells).n_rows).any())
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(np.isnan(cells.sum()) and np.isnan(cells).any())
+
+
+def _are_empty(cells: np.ndarray | RowStream) -> np.ndarray:
+    """Whether each column has no value."""
+    return cells.moments.n == 0 if isinstance(cells, RowStream) else np.isnan(cells).all(0)
 
 
 def _check_cells(cells: np.ndarray, names: list, may_be_empty: bool) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from skae.interfaces import RowSummary
-from skae.training import moments, unresolved
+from skae.training import Moments, RowStream, unresolved
 
 WIDTH = 32  # of the code of a category with more levels
 
@@ -40,16 +40,19 @@ class TableLayout:
         self._tensors: dict[tuple, _Tensors] = {}
 
     @classmethod
-    def of_cells(cls, cells: np.ndarray, n_levels: tuple[int, ...], has_all_flags: bool = False) -> TableLayout:
+    def of_cells(
+        cls, cells: np.ndarray | RowStream, n_levels: tuple[int, ...], has_all_flags: bool = False
+    ) -> TableLayout:
         """Return that of training rows; columns without holes have flags too where it ``has_all_flags``."""
+        statistics = CellStatistics.of(cells, [n > 0 for n in n_levels])
         numbers, categories = _kinds(n_levels)
-        means, variances = np.array([_moments(cells[:, j]) for j in numbers]).reshape(-1, 2).T
+        means, variances = statistics.mean[numbers], statistics.variance[numbers]
         return cls(
             n_levels,
             means,
             float(np.sqrt(variances.mean() if numbers else 0.0)) or 1.0,
-            [_frequencies(cells[:, j], n_levels[j]) for j in categories],
-            np.flatnonzero(np.isnan(cells).any(0) | has_all_flags).tolist(),
+            [_frequencies(statistics.counts[j], n_levels[j]) for j in categories],
+            np.flatnonzero((statistics.n < statistics.n_rows) | has_all_flags).tolist(),
             tuple(numbers[i] for i in unresolved(means, variances)),
         )
 
@@ -231,19 +234,48 @@ def _kinds(n_levels: tuple[int, ...]) -> tuple[list[int], list[int]]:
     return numbers, sorted(categories, key=lambda j: n_levels[j] > WIDTH)
 
 
-def _moments(column: np.ndarray) -> tuple[float, float]:
-    """Return mean and variance of the numbers of a column, 0 where there are none."""
-    known = column[~np.isnan(column)]
-    if not len(known):
-        return 0.0, 0.0
-    mean, variance = moments(known[:, None])
-    return float(mean[0]), float(variance[0])
+class CellStatistics(Moments):
+    """Moments of the columns, and how often each level appears where ``is_category`` says that a column has them."""
+
+    def __init__(self, n_columns: int, is_category: Sequence[bool]):
+        super().__init__(n_columns)
+        self.n_rows = 0
+        self.counts = {j: np.zeros(0) for j in range(n_columns) if is_category[j]}
+
+    @classmethod
+    def of(cls, cells: np.ndarray | RowStream, is_category: Sequence[bool] = ()) -> CellStatistics:
+        """Return those of rows."""
+        if isinstance(cells, RowStream):
+            return cast(CellStatistics, cells.moments)
+        statistics = cls(cells.shape[1], is_category)
+        statistics.add(cells)
+        return statistics
+
+    def add(self, rows: np.ndarray) -> None:
+        """Add cells, (n, n_columns)."""
+        super().add(rows)
+        self.n_rows += len(rows)
+        for j, counts in self.counts.items():
+            levels = rows[:, j]
+            self.counts[j] = _sum(counts, np.bincount(levels[~np.isnan(levels)].astype(int)))
+
+    def merge(self, other: Moments) -> None:
+        """Add those of other cells."""
+        super().merge(other)
+        if isinstance(other, CellStatistics):  # and not the moments of a chunk
+            self.n_rows += other.n_rows
+            self.counts = {j: _sum(counts, other.counts[j]) for j, counts in self.counts.items()}
 
 
-def _frequencies(column: np.ndarray, n_levels: int) -> np.ndarray:
+def _sum(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    n = max(len(a), len(b))
+    return np.pad(a, (0, n - len(a))) + np.pad(b, (0, n - len(b)))
+
+
+def _frequencies(counts: np.ndarray, n_levels: int) -> np.ndarray:
     """Return the share of each level among the known ones; one that is not among them counts half."""
-    counts = np.bincount(column[column < n_levels].astype(int), minlength=n_levels)
-    return np.maximum(counts, 0.5) / np.maximum(counts, 0.5).sum()
+    counts = np.maximum(_sum(counts, np.zeros(n_levels))[:n_levels], 0.5)
+    return counts / counts.sum()
 
 
 def _codebook(frequencies: np.ndarray, scale: float) -> np.ndarray:

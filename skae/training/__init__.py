@@ -1,7 +1,36 @@
 """The training loop, the rows it walks and the schedule it follows."""
 
 from skae.training.loop import History, train
-from skae.training.rows import Rows, moments, summarize, unresolved
+from skae.training.rows import Rows
 from skae.training.schedule import Schedule, auto_batch_size
+from skae.training.statistics import Moments, unresolved
+from skae.training.streams import (
+    CHUNK,
+    HELD_OUT,
+    RowStream,
+    StreamedRows,
+    bounds,
+    in_memory,
+    prefetched,
+    stream_of,
+    summarize,
+)
 
-__all__ = ["History", "Rows", "Schedule", "auto_batch_size", "moments", "summarize", "train", "unresolved"]
+__all__ = [
+    "CHUNK",
+    "HELD_OUT",
+    "History",
+    "Moments",
+    "RowStream",
+    "Rows",
+    "Schedule",
+    "StreamedRows",
+    "auto_batch_size",
+    "bounds",
+    "in_memory",
+    "prefetched",
+    "stream_of",
+    "summarize",
+    "train",
+    "unresolved",
+]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from skae.random import RandomStreams, derived_seeds
 from skae.training.rows import Rows
 from skae.training.schedule import Schedule
 from skae.training.steps import AdamW, make_step
+from skae.training.streams import StreamedRows
 
 SHUFFLING, NOISE, VALIDATION_NOISE = range(3)
 SHARED_MATMUL_SIZE = 2**20  # multiplications; fewer take longer to share among threads than to do
@@ -33,6 +34,26 @@ class BestWeights(NamedTuple):
         module.load_state_dict(self.weights)
 
 
+class Stall(NamedTuple):
+    """Whether the monitored losses, (K,), have stalled."""
+
+    lowest: np.ndarray | float = np.inf
+    n_epochs: int = 0  # since one of them improved
+    n_reductions: int = 0  # of an adaptive learning rate
+    ends_training: bool = False
+
+    def after(self, monitored: np.ndarray, schedule: Schedule) -> Stall:
+        """Return what holds after another epoch."""
+        improved = monitored < self.lowest - schedule.tol * np.where(np.isfinite(self.lowest), np.abs(self.lowest), 0)
+        lowest = np.where(improved, monitored, self.lowest)
+        n_epochs = 0 if improved.any() else self.n_epochs + 1
+        if n_epochs < schedule.n_iter_no_change:
+            return Stall(lowest, n_epochs, self.n_reductions)
+        if schedule.learning_rate == "adaptive" and self.n_reductions < schedule.max_reductions:
+            return Stall(lowest, 0, self.n_reductions + 1)
+        return Stall(lowest, n_epochs, self.n_reductions, schedule.stops_on_stall)
+
+
 @dataclass
 class History:
     """What happened, epoch by epoch; filled while training runs, so that an interrupted fit has it too.
@@ -42,7 +63,10 @@ class History:
 
     epochs: list[tuple[np.ndarray, np.ndarray | None]] = field(default_factory=list)  # training and held-out losses
     best: BestWeights | None = None
+    stall: Stall = field(default_factory=Stall)
     optimizer_states: list[list[Tensor]] = field(default_factory=list)
+    objective_state: dict[str, Tensor] = field(default_factory=dict)
+    generator_states: list[Tensor] = field(default_factory=list)  # torch's own, where the network may use them
 
     @property
     def losses(self) -> list[np.ndarray]:
@@ -76,111 +100,116 @@ class History:
             }
             self.best = BestWeights(np.where(better, monitored, earlier.losses), len(self.epochs), weights)
 
+    def snapshot(self) -> dict[str, Any]:
+        """Return all of it as plain data and copies of tensors, between two epochs; `History.of_snapshot` reads it."""
+        assert self.best is not None
+        return {
+            "epochs": list(self.epochs),
+            "best": tuple(self.best),
+            "stall": tuple(self.stall),
+            "optimizer_states": [[tensor.clone() for tensor in state] for state in self.optimizer_states],
+            "objective_state": {name: tensor.clone() for name, tensor in self.objective_state.items()},
+            "generator_states": self.generator_states,
+        }
+
+    @classmethod
+    def of_snapshot(cls, snapshot: dict[str, Any]) -> History:
+        """Return the history from which `train` goes on."""
+        return cls(**snapshot | {"best": BestWeights(*snapshot["best"]), "stall": Stall(*snapshot["stall"])})
+
 
 def train(
     objective: Objective,
-    rows: Rows,
-    index: Tensor,
+    rows: Rows | StreamedRows,
     schedule: Schedule,
     seeds: Sequence[int],
     *,
     history: History,
-    validation_index: Tensor | None = None,
+    shuffle: bool = True,
     first_epoch: int = 0,
     begin_epoch: BeginEpoch | None = None,
     verbose: bool = False,
 ) -> None:
     """Train an objective, whose network is on the device of ``rows``; ``history`` is filled in.
 
-    Each member trains on its rows of ``index``, (K, n), and draws random numbers from its seed. The optimizer states of
-    ``history``, where it has any, are continued. With a ``validation_index``, (K, m), the loss of these rows is
-    monitored instead of the training loss, and the weights with the lowest are restored. ``first_epoch`` is the number
-    of epochs that earlier calls have run, so that other random numbers are drawn.
+    Each member draws random numbers from its seed. Training goes on from the epochs and states of ``history``, where it
+    has any. Where ``rows`` has some held out, their loss is monitored instead of the training loss, and the weights
+    with the lowest are restored. ``first_epoch`` is the number of epochs that earlier calls have run, so that other
+    random numbers are drawn.
 
     A loss that is not finite raises a FloatingPointError. After any exception ``history.best`` has the best weights so
     far.
     """
-    n = index.shape[1]
-    optimizers = [AdamW(schedule.learning_rate_init, schedule.alpha, **group) for group in objective.parameter_groups()]
+    network, processes = objective.network, rows.processes
+    processes.copy_first([t.detach() for t in network.state_dict().values()])
+    optimizers = [
+        AdamW(schedule.learning_rate_init, schedule.alpha, **group, processes=processes)
+        for group in objective.parameter_groups()
+    ]
     for optimizer, state in zip(optimizers, history.optimizer_states, strict=False):
         optimizer.continue_from(state)
+    objective.continue_from(history.objective_state)
     step = make_step(objective, optimizers, rows.device)
-    is_small = objective.network.max_matmul_size(schedule.batch_size) < SHARED_MATMUL_SIZE
-    stall = _Stall(schedule, len(index))
+    is_small = network.max_matmul_size(schedule.batch_size) < SHARED_MATMUL_SIZE
 
     def streams(purpose: int, epoch: int) -> RandomStreams:
-        return RandomStreams([derived_seeds(seed, purpose, epoch)[0] for seed in seeds], rows.device)
+        own = (processes.rank,) if processes.rank and purpose != SHUFFLING else ()  # noise of its own for each process
+        return RandomStreams([derived_seeds(seed, purpose, epoch, *own)[0] for seed in seeds], rows.device)
+
+    def mean(total: Tensor, n: int) -> np.ndarray:  # (K,); an epoch's only synchronisation
+        return processes.sum(total.cpu().double().numpy(), rows.device) / n
 
     def train_epoch(epoch: int) -> np.ndarray:  # each member's mean loss, (K,)
-        objective.network.train()
-        shuffled = index.gather(1, streams(SHUFFLING, epoch).permutation(n))
-        batches = rows.batches(shuffled, schedule.batch_size)
-        rates = schedule.rates(epoch - first_epoch, -(-n // schedule.batch_size), stall.n_reductions)
+        network.train()
+        n_batches = rows.n_batches(schedule.batch_size)
+        batches = rows.epoch(schedule.batch_size, streams(SHUFFLING, epoch) if shuffle else None)
+        rates = schedule.rates(epoch - first_epoch, n_batches, history.stall.n_reductions)
         noise = streams(NOISE, epoch)
-        total = torch.zeros(len(index), device=rows.device, dtype=torch.float32)
-        for batch, rate in zip(batches, rates, strict=True):
+        total = torch.zeros(rows.n_members, device=rows.device, dtype=torch.float32)
+        n_own = 0
+        for (batch, share), rate in zip(batches, rates, strict=True):
             for optimizer in optimizers:
-                optimizer.set_rate(rate)
+                optimizer.begin_step(rate, share)
             total.add_(step(batch, noise), alpha=batch.x.shape[1])
-        return (total / n).cpu().double().numpy()  # the epoch's only synchronisation
+            n_own += batch.x.shape[1]
+        # what moves without a gradient, as the statistics of a normalisation do
+        processes.average([b for b in network.buffers() if b.is_floating_point()], n_own / rows.n_rows)
+        return mean(total, rows.n_rows)
+
+    @torch.no_grad()
+    def held_out_loss() -> np.ndarray:
+        network.eval()
+        noise = streams(VALIDATION_NOISE, 0)  # the same every epoch, so that epochs can be compared
+        total = torch.zeros(rows.n_members, device=rows.device, dtype=torch.float32)
+        for batch in rows.validation(schedule.batch_size):
+            total += objective.row_losses(batch, noise).sum(1)
+        return mean(total, rows.n_held_out)
 
     try:
-        for epoch in range(first_epoch, first_epoch + schedule.max_iter):
+        for epoch in range(first_epoch + len(history.epochs), first_epoch + schedule.max_iter):
+            if history.stall.ends_training:
+                break
             end_epoch = None if begin_epoch is None else begin_epoch()
             losses = limit_to_one_thread(train_epoch, epoch) if is_small else train_epoch(epoch)
-            held_out = None
-            if validation_index is not None:
-                # the same noise every epoch, so that epochs can be compared
-                noise = streams(VALIDATION_NOISE, 0)
-                held_out = _mean_loss(objective, rows, validation_index, schedule.batch_size, noise)
+            held_out = held_out_loss() if rows.n_held_out else None
             monitored = losses if held_out is None else held_out
             if not (np.isfinite(losses).all() and np.isfinite(monitored).all()):
                 raise FloatingPointError(
                     f"The training loss is not finite in epoch {epoch + 1}: training has diverged. Scale the "
                     f"columns of X (StandardScaler) or lower learning_rate_init={max(schedule.learning_rate_init)}."
                 )
-            history.add(losses, held_out, objective.network)
+            history.add(losses, held_out, network)
+            history.stall = history.stall.after(monitored, schedule)
+            history.optimizer_states = [optimizer.state() for optimizer in optimizers]
+            history.objective_state = objective.state()
             if verbose:
                 monitor = "" if held_out is None else f", validation loss {held_out.mean():.6g}"
                 print(f"Epoch {epoch + 1}: loss {losses.mean():.6g}{monitor}")
-            if (end_epoch is not None and end_epoch()) or stall.ends_training(monitored):
+            if end_epoch is not None and end_epoch():
                 break
     finally:
-        objective.network.eval()
+        network.eval()
         for optimizer in optimizers:
             optimizer.zero_grad()
-    if validation_index is not None and history.best is not None:
-        history.best.restore(objective.network)
-    history.optimizer_states = [optimizer.state() for optimizer in optimizers]
-
-
-class _Stall:
-    """Whether the monitored loss has stalled, and what follows."""
-
-    def __init__(self, schedule: Schedule, n_members: int):
-        self._schedule = schedule
-        self._lowest, self._n_stalled = np.full(n_members, np.inf), 0
-        self.n_reductions = 0  # of an adaptive learning rate
-
-    def ends_training(self, monitored: np.ndarray) -> bool:
-        """Add the monitored losses of an epoch, (K,); return whether training ends."""
-        schedule, lowest = self._schedule, self._lowest
-        improved = monitored < lowest - schedule.tol * np.where(np.isfinite(lowest), np.abs(lowest), 0)
-        self._lowest = np.where(improved, monitored, lowest)
-        self._n_stalled = 0 if improved.any() else self._n_stalled + 1
-        if self._n_stalled < schedule.n_iter_no_change:
-            return False
-        if schedule.learning_rate == "adaptive" and self.n_reductions < schedule.max_reductions:
-            self._n_stalled, self.n_reductions = 0, self.n_reductions + 1
-            return False
-        return schedule.stops_on_stall
-
-
-@torch.no_grad()
-def _mean_loss(objective: Objective, rows: Rows, index: Tensor, batch_size: int, random: RandomStreams) -> np.ndarray:
-    """Return each member's mean loss over the rows ``index``, (K,)."""
-    objective.network.eval()
-    total = torch.zeros(index.shape[0], device=rows.device, dtype=torch.float32)
-    for batch in rows.batches(index, batch_size):
-        total += objective.row_losses(batch, random).sum(1)
-    return (total / index.shape[1]).cpu().double().numpy()
+    if rows.n_held_out and history.best is not None:
+        history.best.restore(network)

@@ -1,4 +1,4 @@
-"""The rows to train on: kept on the device, or streamed to it where they do not fit."""
+"""The rows to train on: kept on the device, or taken to it batch by batch where they do not fit."""
 
 from __future__ import annotations
 
@@ -11,26 +11,37 @@ import torch
 from torch import Tensor
 
 from skae.device import free_memory
-from skae.interfaces import Batch, RowSummary
+from skae.distributed import ALONE, Processes
+from skae.interfaces import Batch
+from skae.random import RandomStreams
 
 logger = logging.getLogger(__name__)
 
 SHARE_OF_FREE_MEMORY = 0.7  # the rest is for what training needs in addition: activations, gradients, Adam's moments
-CHUNK_VALUES = 2**15  # summarized at a time, in float64; they stay in the processor's cache
-ROUNDING = 1e-13  # deviation of a constant column that rounding leaves, relative to the mean
 
 
 class Rows:
     """Inputs and targets of training, as float32 batches on the device.
 
     X, (n_samples, n_features), has any float type and is never written to. A target of None stands for X; labels are
-    class numbers, -1 where unknown.
+    class numbers, -1 where unknown. ``index``, (K, n), are the rows that each member trains on, all where it is None,
+    ``held_out``, (K, m), those whose loss is monitored. Several ``processes`` with the same rows share every batch.
     """
 
     def __init__(
-        self, X: np.ndarray, target: np.ndarray | None, device: torch.device, labels: np.ndarray | None = None
+        self,
+        X: np.ndarray,
+        target: np.ndarray | None,
+        device: torch.device,
+        labels: np.ndarray | None = None,
+        *,
+        index: Tensor | None = None,
+        held_out: Tensor | None = None,
+        processes: Processes = ALONE,
     ):
-        self.device = device
+        self.device, self.processes, self.held_out = device, processes, held_out
+        self._index = torch.arange(len(X), device=device).unsqueeze(0) if index is None else index
+        self.n_members, self.n_rows = self._index.shape
         self._labels = None if labels is None else torch.from_numpy(labels.astype(np.int64)).to(device)
         arrays = [X] if target is None else [X, target]
         self._sources: list[np.ndarray | Tensor] = list(arrays)
@@ -38,25 +49,47 @@ class Rows:
         needed = sum(4 * a.size for a in arrays if not _shares_memory(a, device))
         if not needed or needed <= SHARE_OF_FREE_MEMORY * free_memory(device):
             with suppress(torch.OutOfMemoryError, MemoryError):
-                self._sources = [torch.from_numpy(_as_float32(a)).to(device) for a in arrays]
+                self._sources = [torch.from_numpy(as_float32(a)).to(device) for a in arrays]
         if self._sources[0] is X:
             logger.warning("%.1f GB of rows do not fit on %s: they are streamed.", needed / 1e9, device)
+
+    def n_batches(self, batch_size: int) -> int:
+        """Return the number of batches of an epoch, all of nearly one size <= ``batch_size``."""
+        # each process has a row of every batch
+        return max(1, min(-(-self.n_rows // batch_size), self.n_rows // self.processes.size))
+
+    def epoch(self, batch_size: int, random: RandomStreams | None) -> Iterator[tuple[Batch, float]]:
+        """Yield batches, each valid until the next, and this process's share of them; in order without ``random``."""
+        index = self._index if random is None else self._index.gather(1, random.permutation(self.n_rows))
+        yield from self._batches(index, self.n_batches(batch_size))
+
+    def validation(self, batch_size: int) -> Iterator[Batch]:
+        """Yield batches of the rows held out."""
+        assert self.held_out is not None
+        for batch, _ in self._batches(self.held_out, -(-self.held_out.shape[1] // batch_size)):
+            yield batch
+
+    @property
+    def n_held_out(self) -> int:
+        """Number of rows held out, of all processes."""
+        return 0 if self.held_out is None else self.held_out.shape[1]
 
     def batch(self, index: Tensor) -> Batch:
         """Return the rows ``index``, (K, B), as a batch (K, B, n_features)."""
         parts = [self._take(i, index) for i in range(len(self._sources))]
         return Batch(parts[0], parts[-1], None if self._labels is None else self._labels[index])
 
-    def batches(self, index: Tensor, batch_size: int) -> Iterator[Batch]:
-        """Split ``index``, (K, n), into batches of nearly one size <= ``batch_size``, each valid until the next."""
-        n_batches = -(-index.shape[1] // batch_size)
+    def _batches(self, index: Tensor, n_batches: int) -> Iterator[tuple[Batch, float]]:
+        rank, size = self.processes.rank, self.processes.size
         for part in index.tensor_split(n_batches, dim=1):
-            yield self.batch(part)
+            own = part if size == 1 else part.tensor_split(size, dim=1)[rank]
+            if own.shape[1]:
+                yield self.batch(own), own.shape[1] / part.shape[1]
 
     def _take(self, i: int, index: Tensor) -> Tensor:
         source, flat = self._sources[i], index.reshape(-1)
         if not isinstance(source, Tensor):
-            taken = torch.from_numpy(_as_float32(source[flat.cpu().numpy()])).to(self.device)
+            taken = torch.from_numpy(as_float32(source[flat.cpu().numpy()])).to(self.device)
             return taken.view(*index.shape, -1)
         buffers = self._buffers.get((i, index.shape))
         if buffers is None:
@@ -71,38 +104,7 @@ def _shares_memory(array: np.ndarray, device: torch.device) -> bool:
     return device.type == "cpu" and array.dtype == np.float32 and array.flags.c_contiguous and array.flags.writeable
 
 
-def _as_float32(array: np.ndarray) -> np.ndarray:
+def as_float32(array: np.ndarray) -> np.ndarray:
     """Return an array that torch can share the memory of, copied only where it must be."""
     with np.errstate(under="ignore"):
         return np.require(array, np.float32, ["C", "W"])
-
-
-def summarize(X: np.ndarray) -> RowSummary:
-    """Return the mean and scale of rows in float64, without a copy of X; constant rows have scale 1."""
-    mean, variance = moments(X)
-    return RowSummary(torch.from_numpy(mean), float(np.sqrt(variance.mean())) or 1.0, unresolved(mean, variance), X)
-
-
-def moments(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean and variance of each column in float64, without a copy of X; of a constant one 0."""
-    n_chunk = max(1, CHUNK_VALUES // X.shape[1])
-    n, mean, squares = 0, np.zeros(X.shape[1]), np.zeros(X.shape[1])  # sums of squared deviations
-    with np.errstate(under="ignore"):
-        for start in range(0, len(X), n_chunk):  # merged as in Chan, Golub & LeVeque 1979
-            rows = X[start : start + n_chunk].astype(np.float64)
-            ones = np.ones(len(rows))
-            center = ones @ rows / len(rows)
-            rows -= center
-            np.square(rows, out=rows)
-            n += len(rows)
-            share = len(rows) / n
-            squares += ones @ rows + np.square(center - mean) * (len(rows) * (1 - share))
-            mean += (center - mean) * share
-        variance = squares / n
-        return mean, np.where(variance > np.square(ROUNDING * mean), variance, 0.0)
-
-
-def unresolved(mean: np.ndarray, variance: np.ndarray) -> tuple[int, ...]:
-    """Return the columns whose variation float32 cannot resolve, so far are they from 0."""
-    resolution = np.spacing(np.abs(mean).astype(np.float32))
-    return tuple(np.flatnonzero((variance > 0) & (resolution > 0.01 * np.sqrt(variance))).tolist())

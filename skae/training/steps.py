@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from skae._compat import fused_adamw
+from skae.distributed import ALONE, Processes
 from skae.graph import Graphed
 from skae.interfaces import Batch, Corruption, Gradients, Objective
 from skae.random import RandomStreams
@@ -27,7 +28,8 @@ def make_step(objective: Objective, optimizers: Sequence[AdamW], device: torch.d
         gradients = objective.network.fused_gradients(objective.pure_distance, objective.loss_scale)
         if gradients is not None:
             (optimizer,) = optimizers
-            return fused_step(objective.corruption, gradients, optimizer, captured=device.type == "cuda")
+            captured = device.type == "cuda" and optimizer.processes.size == 1
+            return fused_step(objective.corruption, gradients, optimizer, captured)
     return partial(autograd_step, objective, optimizers)
 
 
@@ -65,7 +67,7 @@ class AdamW:
     A step is one call: torch's class takes four times as long around it, and a second to load.
 
     Each member has its own learning rate and weight decay; a step subtracts learning rate * weight decay * parameter.
-    Parameters without a gradient stay as they are.
+    Parameters without a gradient stay as they are. Several ``processes`` average their gradients before.
     """
 
     def __init__(
@@ -74,7 +76,9 @@ class AdamW:
         weight_decays: Sequence[float],
         params: Sequence[nn.Parameter],
         betas: tuple[float, float] = (0.9, 0.999),
+        processes: Processes = ALONE,
     ):
+        self.processes, self._share = processes, 1.0
         self.params = [p for p in params if p.requires_grad]
         self._values = [p.detach() for p in self.params]  # the same memory, which autograd does not track
         self.betas = betas
@@ -92,8 +96,9 @@ class AdamW:
             shapes = [(-1, *[1] * (p.ndim - 1)) for p in self.params]
             self._rates = [(rates[0].view(shape), (rates[0] * rates[1]).view(shape)) for shape in shapes]
 
-    def set_rate(self, rate: float) -> None:
-        """Set the factor of the learning rates for the next step."""
+    def begin_step(self, rate: float, share: float) -> None:
+        """Set the factor of the learning rates, and this process's share of the batch, for the next step."""
+        self._share = share
         if isinstance(self._rate, Tensor):
             self._rate.fill_(rate)
         else:
@@ -110,10 +115,12 @@ class AdamW:
         targets = self._moves or self._values
         for move in self._moves:
             move.zero_()
+        gradients = [cast(Tensor, self.params[i].grad) for i in moved]
+        self.processes.average(gradients, self._share)
         self.n_steps += 1
         fused_adamw(
             [targets[i] for i in moved],
-            [cast(Tensor, self.params[i].grad) for i in moved],
+            gradients,
             [self.means[i] for i in moved],
             [self.squares[i] for i in moved],
             [],

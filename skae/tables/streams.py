@@ -1,0 +1,192 @@
+"""Rows from files and from batches, read as they are needed."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from skae.device import free_memory
+from skae.distributed import Processes
+from skae.tables.frames import Table, read_rows
+from skae.tables.layout import CellStatistics
+from skae.training import CHUNK, RowStream, prefetched, stream_of
+
+SHARE_OF_FREE_MEMORY = 0.7
+
+
+class Pieces(NamedTuple):
+    """Rows in pieces, each read in arrays or frames of a few rows."""
+
+    n: int
+    read: Callable[[int], Iterator[Any]]
+    repeats: bool = True  # whether they can be read again
+
+
+def memory_in_bytes(max_memory: float | str) -> float:
+    """Return the memory that a ``max_memory`` parameter, in MiB, allows."""
+    return (
+        SHARE_OF_FREE_MEMORY * free_memory(torch.device("cpu")) if isinstance(max_memory, str) else 2**20 * max_memory
+    )
+
+
+def is_stream(X: Any, max_memory: float | str) -> bool:
+    """Whether X is read as it is needed: an array in a file that is too large, a dataset, or batches of rows."""
+    if type(X) is np.ndarray:
+        return False
+    if isinstance(X, np.memmap):
+        return X.ndim == 2 and X.nbytes + 4 * X.size > memory_in_bytes(max_memory)
+    if isinstance(X, RowStream) or _is_arrow(X):
+        return True
+    of_rows = ("shape", "__array__", "__len__", "columns", "__dataframe__")
+    return hasattr(X, "__iter__") and not any(hasattr(X, name) for name in of_rows)
+
+
+def pieces_of(X: Any, max_memory: float | str) -> Pieces:
+    """Return the pieces of a stream, or of any other rows."""
+    max_bytes = memory_in_bytes(max_memory)
+    if isinstance(X, RowStream):
+        return Pieces(len(X.sizes), lambda i: (rows for _, rows in X.chunks([i])))
+    if _is_arrow(X):
+        return _of_arrow(X, max_bytes)
+    if not hasattr(X, "shape"):
+        return Pieces(1, lambda i: (part for batch in X for part in _parts(batch, max_bytes)), iter(X) is not X)
+    n = _n_rows(X, max_bytes)
+
+    def read(i: int) -> Iterator[Any]:
+        part = X[i * n : (i + 1) * n]
+        yield np.array(part) if isinstance(X, np.memmap) else part
+        _release(X)
+
+    return Pieces(-(-len(X) // n), read)
+
+
+def chunks_of(X: Any, max_memory: float | str) -> Iterator[Any]:
+    """Yield the arrays or frames of a stream, one of which is read ahead."""
+    pieces = pieces_of(X, max_memory)
+    return prefetched(rows for i in range(pieces.n) for rows in pieces.read(i))
+
+
+def read_stream(
+    estimator: Any,
+    X: Any,
+    max_memory: float | str,
+    processes: Processes,
+    table: Table | None,
+    categorical_features: Any,
+    takes_holes: bool,
+) -> tuple[Table, RowStream]:
+    """Return the table of a stream and its cells, as `read_rows` does; all rows are read once.
+
+    Processes that are given the same rows take different ones of them, and all learn the same table.
+    """
+    pieces = pieces_of(X, max_memory)
+    if not pieces.repeats:
+        raise ValueError(
+            f"X is an iterator ({type(X).__name__}), which can be read once only: give an object whose __iter__ "
+            "starts anew each time, a memmap or a dataset."
+        )
+    if processes.size > 1 and processes.rows == "same" and not isinstance(X, RowStream):
+        pieces = _share_of(pieces, processes)
+    reader = _Reader(estimator, pieces, table, categorical_features, takes_holes)
+    if reader.grows and processes.size > 1:
+        for _ in (rows for i in range(pieces.n) for rows in reader.read(i)):
+            pass
+        reader.agree(processes)
+    max_bytes = memory_in_bytes(max_memory)
+    stream = stream_of(reader.read, pieces.n, max_bytes, processes, lambda n: CellStatistics(n, reader.is_category))
+    reader.grows = False
+    return reader.learned, stream
+
+
+class _Reader:
+    """Cells of pieces, by a table that is learned as they are read for the first time."""
+
+    def __init__(self, estimator: Any, pieces: Pieces, table: Table | None, features: Any, takes_holes: bool):
+        self._pieces, self._table, self.grows = pieces, table, table is None
+        self._read_rows = partial(
+            read_rows, estimator, categorical_features=features, takes_holes=takes_holes, may_be_empty=True
+        )
+
+    @property
+    def learned(self) -> Table:
+        assert self._table is not None
+        return self._table
+
+    @property
+    def is_category(self) -> list[bool]:
+        return [column.levels is not None for column in self.learned.columns]
+
+    def read(self, i: int) -> Iterator[np.ndarray]:
+        """Yield the cells of a piece."""
+        for rows in self._pieces.read(i):
+            self._table, cells = self._read_rows(rows, self._table, grows=self.grows)
+            yield cells
+
+    def agree(self, processes: Processes) -> None:
+        """Take the levels that other processes have found, in the same order everywhere."""
+        first, *others = processes.gather(self.learned)
+        columns = list(first.columns)
+        for table in others:
+            for j, (own, other) in enumerate(zip(columns, table.columns, strict=True)):
+                if own.levels is not None and other.levels is not None:
+                    new = other.levels.difference(own.levels, sort=False)
+                    columns[j] = own._replace(levels=own.levels.append(new))
+        self._table, self.grows = Table(tuple(columns), first.container), False
+
+
+def _share_of(pieces: Pieces, processes: Processes) -> Pieces:
+    """Return the pieces for one of the processes; where there are fewer, it takes some parts of each."""
+    rank, size = processes.rank, processes.size
+    if pieces.n >= 8 * size:
+        own = range(rank, pieces.n, size)
+        return Pieces(len(own), lambda i: pieces.read(own[i]))
+    return Pieces(pieces.n, lambda i: (rows[rank::size] for rows in pieces.read(i) if len(rows) > rank))
+
+
+def _is_arrow(X: Any) -> bool:
+    return type(X).__module__.partition(".")[0] == "pyarrow" and hasattr(X, "to_batches")
+
+
+def _of_arrow(X: Any, max_bytes: float) -> Pieces:
+    """Return the row groups of a dataset's files as pieces, or a table as one."""
+    fragments = list(X.get_fragments()) if hasattr(X, "get_fragments") else []
+    parts = [part for f in fragments for part in (f.split_by_row_group() if hasattr(f, "row_groups") else [f])]
+    settings = {"use_threads": False, "batch_readahead": 1, "fragment_readahead": 1, "batch_size": 2**14}
+    if not parts:  # in memory
+        return Pieces(1, lambda i: (part for batch in X.to_batches() for part in _parts(batch.to_pandas(), max_bytes)))
+    if sum(part.count_rows() for part in parts) != X.count_rows():  # a filter, which fragments know nothing of
+        return Pieces(1, lambda i: (batch.to_pandas() for batch in X.to_batches(**settings) if len(batch)))
+    return Pieces(
+        len(parts),
+        lambda i: (batch.to_pandas() for batch in parts[i].to_batches(schema=X.schema, **settings) if len(batch)),
+    )
+
+
+def _parts(batch: Any, max_bytes: float) -> Iterator[Any]:
+    """Yield a batch in parts of a few rows, if it is an array or a frame."""
+    if not hasattr(batch, "shape") or len(batch.shape) != 2:
+        yield batch  # it will be refused, or read as rows
+        return
+    n = _n_rows(batch, max_bytes)
+    for start in range(0, len(batch), n):
+        yield batch[start : start + n]
+
+
+def _n_rows(X: Any, max_bytes: float) -> int:
+    """Return the number of rows to read at a time."""
+    return max(1, int(CHUNK * max_bytes / (8 * max(1, X.shape[1]))))
+
+
+def _release(X: Any) -> None:
+    """Give the memory of a mapped file back: the system would count it until it needs it."""
+    base = X
+    while isinstance(base, np.ndarray):
+        base = base.base
+    # changes of a private copy would be lost
+    if isinstance(X, np.memmap) and isinstance(base, mmap.mmap) and X.mode != "c" and hasattr(base, "madvise"):
+        base.madvise(mmap.MADV_DONTNEED)
