@@ -14,7 +14,7 @@ from skae.device import device_for_scoring, to_cpu
 from skae.inference import apply_network
 from skae.interfaces import Loss, Network
 from skae.objectives import LOSSES
-from skae.tables import FLOATS, Table, TableLayout, TableLoss, TableNetwork, has_holes, read_rows
+from skae.tables import FLOATS, Table, TableLayout, TableLoss, TableNetwork, by_chunks, has_holes, read_rows
 from skae.training import RowStream
 
 
@@ -60,6 +60,7 @@ class FittedNetwork(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     """Codes, from the network that `NetworkEstimator` has trained."""
 
     device: str
+    max_memory: float | str
     # set by NetworkEstimator
     _network: Network
     _fixed: dict[str, Any]  # the parameters that `fit` fixes, as they were then
@@ -67,12 +68,13 @@ class FittedNetwork(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     _layout: TableLayout | None  # None where the network takes no table
     _given_layout: TableLayout | None = None  # of cells, in which a detector gives X
 
+    @by_chunks
     def transform(self, X):
         """Return the code of each row.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like of shape (n_samples, n_features), or a stream of rows
             Rows.
 
         Returns

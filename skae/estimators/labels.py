@@ -16,6 +16,7 @@ from skae._compat import check_y
 from skae.distributed import current_processes
 from skae.estimators.base import NetworkEstimator, TrainingData
 from skae.estimators.transaction import transaction
+from skae.tables import by_chunks
 
 
 class PartlyLabelled(NetworkEstimator):
@@ -78,6 +79,7 @@ class PartlyLabelled(NetworkEstimator):
                 self.classes_ = np.unique(classes)
             return super().partial_fit(X, y)
 
+    @by_chunks
     def predict_proba(self, X):
         """Return the probability of each class.
 

@@ -14,7 +14,7 @@ from skae.estimators.base import NetworkEstimator
 from skae.estimators.fitted import loss_of
 from skae.interfaces import Network, Objective
 from skae.objectives import LOSSES, ReconstructionObjective
-from skae.tables import FLOATS
+from skae.tables import FLOATS, by_chunks
 
 
 @dataclass(repr=False, eq=False)
@@ -46,12 +46,13 @@ class BaseAutoEncoder(NetworkEstimator):
         cells = self._decode(self._check_codes(Z))
         return self._table.decode(cells, Z)
 
+    @by_chunks
     def reconstruct(self, X):
         """Return ``inverse_transform(transform(X))``, in one pass, with the predicted class where there are classes.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like of shape (n_samples, n_features), or a stream of rows
             Rows.
 
         Returns
@@ -67,12 +68,13 @@ class BaseAutoEncoder(NetworkEstimator):
         link = self._loss.link
         return self._apply(lambda network, x: _linked(link, network(x)), X, X.dtype)
 
+    @by_chunks
     def score_samples(self, X):
         """Return minus the reconstruction error of each row, in the measure of ``loss``.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like of shape (n_samples, n_features), or a stream of rows
             Rows.
 
         Returns
@@ -89,12 +91,13 @@ class BaseAutoEncoder(NetworkEstimator):
             lambda e: e.mean(-1, dtype=torch.float32 if e.device.type == "mps" else torch.float64), X
         )
 
+    @by_chunks
     def feature_errors(self, X):
         """Return each feature's part of the reconstruction error of each row.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like of shape (n_samples, n_features), or a stream of rows
             Rows.
 
         Returns
@@ -126,7 +129,7 @@ class BaseAutoEncoder(NetworkEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like of shape (n_samples, n_features), or a stream of rows
             Rows.
         y : Ignored
             Unless the class says otherwise.

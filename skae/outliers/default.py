@@ -1,11 +1,13 @@
-"""What `AutoEncoderOutlierDetector` trains where no autoencoder is given."""
+"""What `AutoEncoderOutlierDetector` trains, also where no autoencoder is given."""
 
 from __future__ import annotations
 
 import math
 from numbers import Integral
+from typing import Any
 
 import numpy as np
+from sklearn.base import clone
 
 from skae._compat import warn_user
 from skae.estimators import DenoisingAutoEncoder
@@ -14,6 +16,24 @@ from skae.outliers.bagging import BaggedAutoEncoders
 
 WIDE = 256  # columns, beyond which prototypes are too far from most rows
 N_STEPS, BATCH_SIZE = 200, 128  # of the training on normal rows
+
+
+def unfitted_model(detector: Any, n_samples: int, n_features: int) -> Any:
+    """Return what a detector trains: clones of its autoencoder or the default ones, in a bag if there are several."""
+    n_estimators, max_samples = detector.n_estimators, detector.max_samples
+    model: Any
+    if detector.autoencoder is None:
+        model = default_bags(n_samples, n_features, detector.novelty, n_estimators, max_samples)
+    else:
+        model = clone(detector.autoencoder)
+        n_estimators = 1 if isinstance(n_estimators, str) else n_estimators
+        if isinstance(max_samples, str):
+            max_samples = 1.0 if n_estimators == 1 else 0.8
+        if n_estimators > 1 or isinstance(max_samples, Integral) or max_samples < 1:  # the integer 1 is one row
+            model = BaggedAutoEncoders([(model, n_estimators, max_samples)])
+    if detector.random_state is not None:
+        model.set_params(random_state=detector.random_state)
+    return model
 
 
 def default_bags(

@@ -16,18 +16,20 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, check_memory
 
 from skae._compat import HasMethods, Interval, RealNotInt, StrOptions, fit_context
+from skae.distributed import current_processes
 from skae.estimators import BaseAutoEncoder
 from skae.estimators.batched_training import Fit, TrainingPlan, find_fitted
 from skae.estimators.fit_key import cache_key, fit_key
 from skae.estimators.fitted import adopt_state
-from skae.estimators.parameters import CATEGORICAL_CONSTRAINTS
+from skae.estimators.parameters import CATEGORICAL_CONSTRAINTS, SharedParameters
 from skae.estimators.transaction import transaction
 from skae.outliers.bagging import BaggedAutoEncoders, fit_within, train
-from skae.outliers.default import default_bags
+from skae.outliers.default import unfitted_model
 from skae.outliers.errors import MEASURES, cached_errors, make_measure
 from skae.outliers.fitted import FittedDetector
 from skae.outliers.rows import hold_out, normal_rows, read_table
 from skae.outliers.threshold import threshold_rule
+from skae.training import RowStream, in_memory
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +40,7 @@ class Training(NamedTuple):
     """A model, and the rows that it is trained and its threshold set on."""
 
     model: Any
-    X_train: np.ndarray
+    X_train: np.ndarray | RowStream
     X_held_out: np.ndarray | None  # None: the threshold is set on the errors of the training rows
 
 
@@ -102,6 +104,10 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
         Cache of trained autoencoders and of the errors of rows, as in `sklearn.pipeline.Pipeline`: with it, a search
         over ``threshold``, ``contamination`` or ``error`` trains once for each fold, and scores it once for each
         ``error``.
+    max_memory : float or "auto", default="auto"
+        MiB that rows may take which are read as they are needed, as in `skae.AutoEncoderTransformer`. Of such rows
+        several clones are trained on some, at most 100,000, drawn at random, and the threshold is set on the errors of
+        such rows.
     random_state : int, RandomState instance or None, default=None
         Seed of the training and of the rows held out; None leaves the training to the autoencoder's own
         ``random_state``.
@@ -152,6 +158,7 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
     n_estimators: int | str = "auto"
     max_samples: float | str = "auto"
     memory: Any = None
+    max_memory: float | str = "auto"
     random_state: Any = None
 
     _parameter_constraints: ClassVar[dict] = {
@@ -169,6 +176,7 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
             Interval(RealNotInt, 0, 1, closed="right"),
         ],
         "memory": [str, HasMethods(["cache"]), None],
+        "max_memory": SharedParameters._parameter_constraints["max_memory"],
         "random_state": ["random_state"],
     }
 
@@ -178,8 +186,8 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Training rows.
+        X : array-like of shape (n_samples, n_features), or a stream of rows
+            Training rows. Streams are those of `skae.AutoEncoderTransformer.fit`.
         y : array-like of shape (n_samples,), default=None
             With ``novelty``, rows labelled -1 are left out; ignored otherwise.
 
@@ -205,7 +213,8 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
             callback_data = {"X": X, "y": np.ones(len(rows), dtype=int) if y is None else y}
             context.call_on_fit_task_begin(estimator=self, **callback_data)
             X_normal = normal_rows(rows, y if self.novelty else None)
-            training = find_fitted(self, X_normal, NOT_TRAINED) or self._prepare(X_normal)
+            known = find_fitted(self, X_normal, NOT_TRAINED) if isinstance(X_normal, np.ndarray) else None
+            training = known or self._prepare(X_normal)
             try:
                 if not training.model.__sklearn_is_fitted__():
                     self._train(training, context)
@@ -264,18 +273,22 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
 
     # ---- training ------------------------------------------------------------------------------------------
 
-    def _prepare(self, X: np.ndarray) -> Training:
+    def _prepare(self, X: np.ndarray | RowStream) -> Training:
         X_train, X_held_out = hold_out(X, self.calibration_fraction, self.random_state)
-        model = self._unfitted_model(*X_train.shape)
+        model = unfitted_model(self, *X_train.shape)
+        if isinstance(model, BaggedAutoEncoders) and isinstance(X_train, RowStream):
+            X_train = X_train.sample
+            model = unfitted_model(self, *X_train.shape)
         model._given_layout = self._table.layout(X_train, model._needs_all_flags)
         return Training(model, X_train, X_held_out)
 
     def _train(self, training: Training, context) -> None:
         """Train the model, or take it from the cache if there is a key that identifies it."""
-        model, key = training.model, cache_key(training.model)
+        model = training.model
+        key = None if isinstance(training.X_train, RowStream) else cache_key(model)
         subcontext = context.subcontext(task_name="fit-autoencoder")
         if key is None:
-            if self.memory is not None:
+            if self.memory is not None and isinstance(training.X_train, np.ndarray):
                 logger.info("%s holds code that a key cannot identify for certain: it is not cached.", self.autoencoder)
             fit_within(subcontext, self, model, training.X_train)
             return
@@ -285,19 +298,21 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
 
     def _fitted_attributes(self, training: Training) -> dict:
         model, X_train, X_held_out = training
-        fit_id = None
-        if self.memory is not None and (key := cache_key(model)) is not None:
+        fit_id, rows, processes = None, in_memory(X_train), current_processes()
+        key = None if self.memory is None or isinstance(X_train, RowStream) else cache_key(model)
+        if key is not None:
             states = [member._network.state_dict() for member in getattr(model, "autoencoders_", [model])]
             # an interrupted fit has the key of a complete one, but not its weights
             weights = [tensor.numpy(force=True) for state in states for tensor in state.values()]
             fit_id = joblib.hash((key, weights, self.error, X_train))
-        measure = make_measure(self.error, model, X_train)
+        measure = make_measure(self.error, model, rows)
         is_bag = getattr(model, "out_of_bag_errors_", None) is not None
         if is_bag and X_held_out is None:
-            errors, training_errors = measure.out_of_bag_errors(X_train), measure.training_errors(X_train)
+            errors, training_errors = measure.out_of_bag_errors(rows), measure.training_errors(rows)
         else:
-            errors = cached_errors(self.memory, fit_id, X_train if X_held_out is None else X_held_out, measure)
+            errors = cached_errors(self.memory, fit_id, rows if X_held_out is None else X_held_out, measure)
             training_errors = errors
+        errors, training_errors = processes.first((errors, training_errors))
         fitted = {"_measure": measure, "_errors": np.sort(errors), "_training_errors": np.sort(training_errors)}
         fitted["_novelty"] = self.novelty
         return {
@@ -320,6 +335,8 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
         self._validate_params()
         planned = clone(self)
         X_normal = normal_rows(read_table(planned, X), y if self.novelty else None)
+        if not isinstance(X_normal, np.ndarray):
+            return None
         training = planned._prepare(X_normal)
         if training.model._given_layout is not None:
             return None
@@ -330,19 +347,3 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
             data = training.model._check_training_data(training.X_train, None, reset=True)
             fits = [Fit(training.model, data.X)]
         return TrainingPlan(fit_key(self, NOT_TRAINED), X_normal, training, fits, self)
-
-    def _unfitted_model(self, n_samples: int, n_features: int) -> Any:
-        n_estimators, max_samples = self.n_estimators, self.max_samples
-        model: Any
-        if self.autoencoder is None:
-            model = default_bags(n_samples, n_features, self.novelty, n_estimators, max_samples)
-        else:
-            model = clone(self.autoencoder)
-            n_estimators = 1 if isinstance(n_estimators, str) else n_estimators
-            if isinstance(max_samples, str):
-                max_samples = 1.0 if n_estimators == 1 else 0.8
-            if n_estimators > 1 or isinstance(max_samples, Integral) or max_samples < 1:  # the integer 1 is one row
-                model = BaggedAutoEncoders([(model, n_estimators, max_samples)])
-        if self.random_state is not None:
-            model.set_params(random_state=self.random_state)
-        return model

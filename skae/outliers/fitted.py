@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted, c
 from skae.estimators.fitted import check_rows
 from skae.outliers.errors import ErrorMeasure, cached_errors
 from skae.outliers.threshold import METRICS, best_threshold
-from skae.tables import Table
+from skae.tables import Table, by_chunks
 
 
 class FittedDetector(OutlierMixin, BaseEstimator):
@@ -21,6 +21,7 @@ class FittedDetector(OutlierMixin, BaseEstimator):
     # set by AutoEncoderOutlierDetector
     autoencoder: Any
     memory: Any
+    max_memory: float | str
     _fit_id: str | None  # identifies the fit in ``memory``; None where that is not certain
     _measure: ErrorMeasure
     _errors: np.ndarray  # those that rules set the threshold on, ascending
@@ -31,6 +32,7 @@ class FittedDetector(OutlierMixin, BaseEstimator):
     _of_new_rows: bool  # whether these are of rows that the model, or the members of a bag, were not trained on
     offset_: float
 
+    @by_chunks
     def score_samples(self, X):
         """Return minus the error of each row; the lower, the more abnormal.
 
@@ -106,6 +108,7 @@ class FittedDetector(OutlierMixin, BaseEstimator):
             raise ValueError(f"y holds {np.unique(y)[:5]}; it must hold 1 for inliers and -1 for outliers, both.")
         return self.set_threshold(best_threshold(errors, y, metric))
 
+    @by_chunks
     def p_values(self, X):
         """Return the probability that a normal row has an error as large as each row's: conformal p-values.
 
@@ -138,6 +141,7 @@ class FittedDetector(OutlierMixin, BaseEstimator):
         n_larger = len(self._errors) - np.searchsorted(self._errors, self._row_errors(rows))
         return (1 + n_larger) / (1 + len(self._errors))
 
+    @by_chunks
     def explain(self, X):
         """Return what each feature adds to the error of each row.
 
@@ -167,6 +171,7 @@ class FittedDetector(OutlierMixin, BaseEstimator):
         names = getattr(self, "feature_names_in_", [f"x{i}" for i in range(rows.shape[1])])
         return pd.DataFrame(contributions, columns=names, index=X.index if isinstance(X, pd.DataFrame) else None)
 
+    @by_chunks
     def reconstruct(self, X):
         """Return what the autoencoder makes of each row.
 

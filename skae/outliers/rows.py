@@ -8,19 +8,26 @@ import numpy as np
 from sklearn.utils.validation import check_consistent_length
 
 from skae._compat import check_y, warn_user
-from skae.random import derived_seeds, seed_from
-from skae.tables import read_rows
+from skae.distributed import current_processes
+from skae.random import derived_seeds, random_mask, seed_from
+from skae.tables import is_stream, read_rows, read_stream, some_of
+from skae.training import HELD_OUT, RowStream
 
 HOLD_OUT = 1  # key of its random numbers, in addition to the autoencoder's
 
 
-def read_table(detector: Any, X) -> np.ndarray:
+def read_table(detector: Any, X) -> np.ndarray | RowStream:
     """Return the cells of the training rows; set the detector's table."""
     autoencoder, features = detector.autoencoder, detector.categorical_features
     if autoencoder is not None and isinstance(features, str):
         features = getattr(autoencoder, "categorical_features", None)
     takes_tables = autoencoder is None or autoencoder._takes_tables()
-    table, cells = read_rows(detector, X, None, features, takes_tables)
+    processes = current_processes()
+    cells: np.ndarray | RowStream
+    if is_stream(X, detector.max_memory) or processes.rows == "shards":
+        table, cells = read_stream(detector, X, detector.max_memory, processes, None, features, takes_tables)
+    else:
+        table, cells = read_rows(detector, X, None, features, takes_tables)
     if any(table.n_levels):
         if not takes_tables:
             autoencoder._refuse(table)
@@ -30,7 +37,7 @@ def read_table(detector: Any, X) -> np.ndarray:
     return cells
 
 
-def normal_rows(X: np.ndarray, y) -> np.ndarray:
+def normal_rows(X: np.ndarray | RowStream, y) -> np.ndarray | RowStream:
     """Return the rows that are not labelled -1."""
     if y is None:
         return X
@@ -44,10 +51,14 @@ def normal_rows(X: np.ndarray, y) -> np.ndarray:
         )
     if outlier.all():
         raise ValueError("y labels every row -1: with novelty=True no row is left to train on.")
-    return X[~outlier] if outlier.any() else X
+    if not outlier.any():
+        return X
+    return some_of(X, ~outlier) if isinstance(X, RowStream) else X[~outlier]
 
 
-def hold_out(X: np.ndarray, calibration_fraction: float | None, random_state) -> tuple[np.ndarray, np.ndarray | None]:
+def hold_out(
+    X: np.ndarray | RowStream, calibration_fraction: float | None, random_state
+) -> tuple[np.ndarray | RowStream, np.ndarray | None]:
     """Return the rows to train on and, drawn at random, those held out, if any."""
     if calibration_fraction is None:
         return X, None
@@ -57,6 +68,11 @@ def hold_out(X: np.ndarray, calibration_fraction: float | None, random_state) ->
             f"calibration_fraction={calibration_fraction} of {len(X)} rows leaves no row to "
             f"{'train on' if n_held_out else 'calibrate on'}: change it or set it to None."
         )
-    (seed,) = derived_seeds(seed_from(random_state), HOLD_OUT)
-    order = np.random.default_rng(seed).permutation(len(X))
-    return X[order[n_held_out:]], X[order[:n_held_out]]
+    processes = current_processes()
+    (seed,) = derived_seeds(processes.first(seed_from(random_state)), HOLD_OUT)
+    if isinstance(X, RowStream):  # they stay in memory
+        held_out = random_mask(len(X), min(n_held_out, X.most_rows(HELD_OUT)), seed)
+        _, rows = X.take(held_out)
+        return some_of(X, ~held_out), np.concatenate(processes.gather(rows))
+    held_out = random_mask(len(X), n_held_out, seed)
+    return X[~held_out], X[held_out]

@@ -8,7 +8,7 @@ from skae.tables.frames import FLOATS, Table, has_holes, read_rows
 from skae.tables.layout import TableLayout
 from skae.tables.loss import TableLoss
 from skae.tables.network import TableNetwork
-from skae.tables.streams import chunks_of, is_stream, read_stream
+from skae.tables.streams import by_chunks, is_stream, read_stream, some_of
 
 __all__ = [
     "FLOATS",
@@ -16,9 +16,10 @@ __all__ = [
     "TableLayout",
     "TableLoss",
     "TableNetwork",
-    "chunks_of",
+    "by_chunks",
     "has_holes",
     "is_stream",
     "read_rows",
     "read_stream",
+    "some_of",
 ]

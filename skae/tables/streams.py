@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Callable, Iterator
-from functools import partial
-from typing import Any, NamedTuple
+from functools import partial, wraps
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
+import pandas as pd
 import torch
 
 from skae.device import free_memory
@@ -17,6 +18,7 @@ from skae.tables.layout import CellStatistics
 from skae.training import CHUNK, RowStream, prefetched, stream_of
 
 SHARE_OF_FREE_MEMORY = 0.7
+M = TypeVar("M", bound=Callable[..., Any])
 
 
 class Pieces(NamedTuple):
@@ -42,23 +44,26 @@ def is_stream(X: Any, max_memory: float | str) -> bool:
         return X.ndim == 2 and X.nbytes + 4 * X.size > memory_in_bytes(max_memory)
     if isinstance(X, RowStream) or _is_arrow(X):
         return True
-    of_rows = ("shape", "__array__", "__len__", "columns", "__dataframe__")
+    of_rows = ("shape", "__array__", "__getitem__", "columns")
     return hasattr(X, "__iter__") and not any(hasattr(X, name) for name in of_rows)
 
 
 def pieces_of(X: Any, max_memory: float | str) -> Pieces:
     """Return the pieces of a stream, or of any other rows."""
-    max_bytes = memory_in_bytes(max_memory)
     if isinstance(X, RowStream):
         return Pieces(len(X.sizes), lambda i: (rows for _, rows in X.chunks([i])))
+    max_bytes = memory_in_bytes(max_memory)
     if _is_arrow(X):
         return _of_arrow(X, max_bytes)
-    if not hasattr(X, "shape"):
+    if is_stream(X, max_memory) and not isinstance(X, np.memmap):
         return Pieces(1, lambda i: (part for batch in X for part in _parts(batch, max_bytes)), iter(X) is not X)
+    if len(np.shape(X)) != 2:
+        return Pieces(1, lambda i: iter([X]))  # it will be refused
+    X = X if hasattr(X, "shape") else np.asarray(X)
     n = _n_rows(X, max_bytes)
 
     def read(i: int) -> Iterator[Any]:
-        part = X[i * n : (i + 1) * n]
+        part = getattr(X, "iloc", X)[i * n : (i + 1) * n]
         yield np.array(part) if isinstance(X, np.memmap) else part
         _release(X)
 
@@ -69,6 +74,32 @@ def chunks_of(X: Any, max_memory: float | str) -> Iterator[Any]:
     """Yield the arrays or frames of a stream, one of which is read ahead."""
     pieces = pieces_of(X, max_memory)
     return prefetched(rows for i in range(pieces.n) for rows in pieces.read(i))
+
+
+def by_chunks(method: M) -> M:
+    """Decorate a method of rows, one result for each, to take streams too."""
+
+    @wraps(method)
+    def call(self, X):
+        if not is_stream(X, self.max_memory):
+            return method(self, X)
+        parts: list[Any] = []
+        result, n = None, 0
+        for chunk in chunks_of(X, self.max_memory):
+            part = method(self, chunk)
+            if isinstance(X, np.memmap) and isinstance(part, np.ndarray):  # without a second copy in the end
+                result = np.empty((len(X), *part.shape[1:]), part.dtype) if result is None else result
+                result[n : n + len(part)] = part
+                n += len(part)
+            else:
+                parts.append(part)
+        if result is not None:
+            return result
+        if not parts:
+            raise ValueError("X has no rows: 0 sample(s) were read while a minimum of 1 is required.")
+        return np.concatenate(parts) if isinstance(parts[0], np.ndarray) else pd.concat(parts)
+
+    return cast(M, call)
 
 
 def read_stream(
@@ -97,10 +128,20 @@ def read_stream(
         for _ in (rows for i in range(pieces.n) for rows in reader.read(i)):
             pass
         reader.agree(processes)
-    max_bytes = memory_in_bytes(max_memory)
+    max_bytes = X.max_bytes if isinstance(X, RowStream) else memory_in_bytes(max_memory)
     stream = stream_of(reader.read, pieces.n, max_bytes, processes, lambda n: CellStatistics(n, reader.is_category))
     reader.grows = False
     return reader.learned, stream
+
+
+def some_of(stream: RowStream, chosen: np.ndarray) -> RowStream:
+    """Return the stream of the rows that are ``chosen``, (n_rows,), which are read once."""
+    pieces = pieces_of(stream.only(chosen), "auto")
+    counts = CellStatistics.of(stream).counts
+    is_category = [j in counts for j in range(stream.n_features)]
+    return stream_of(
+        pieces.read, pieces.n, stream.max_bytes, stream.processes, lambda n: CellStatistics(n, is_category)
+    )
 
 
 class _Reader:
@@ -174,7 +215,7 @@ def _parts(batch: Any, max_bytes: float) -> Iterator[Any]:
         return
     n = _n_rows(batch, max_bytes)
     for start in range(0, len(batch), n):
-        yield batch[start : start + n]
+        yield getattr(batch, "iloc", batch)[start : start + n]
 
 
 def _n_rows(X: Any, max_bytes: float) -> int:
