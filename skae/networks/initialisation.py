@@ -19,7 +19,7 @@ def initialised(make: Callable[[], M], random: RandomStreams) -> M:
     """Return ``make()``, which has no buffers, with weights uniform as in Glorot & Bengio 2010 and biases of 0."""
     with torch.device("meta"):  # layers draw nothing there
         module = make().float()
-    module.to_empty(device="cpu")
+    module.to_empty(device=random.device)
     with torch.no_grad():
         for parameter in module.parameters():
             if parameter.ndim == 1:

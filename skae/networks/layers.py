@@ -23,7 +23,7 @@ class BatchedLinear(nn.Module):
 
     def __init__(self, fan_in: int, fan_out: int, random: RandomStreams):
         super().__init__()
-        block = torch.zeros(random.n_members, fan_in + 1, fan_out, dtype=torch.float32)
+        block = torch.zeros(random.n_members, fan_in + 1, fan_out, dtype=torch.float32, device=random.device)
         bound = math.sqrt(6 / (fan_in + fan_out))  # Glorot & Bengio 2010
         block[:, :-1] = (2 * random.uniform(fan_in, fan_out) - 1) * bound
         self.block = nn.Parameter(block)
@@ -50,7 +50,8 @@ class TransposedLinear(nn.Module):
         super().__init__()
         self.tied_to = tied_to
         n_members, n_rows, _ = tied_to.block.shape
-        self.bias = nn.Parameter(torch.zeros(n_members, 1, n_rows - 1, dtype=torch.float32))
+        bias = torch.zeros(n_members, 1, n_rows - 1, dtype=torch.float32, device=tied_to.block.device)
+        self.bias = nn.Parameter(bias)
 
     @property
     def weight(self) -> Tensor:
@@ -76,7 +77,7 @@ class Affine(nn.Module):
 
     def __init__(self, scale: float, shift: Tensor, n_members: int):
         super().__init__()
-        self.register_buffer("scale", torch.full((n_members, 1, 1), scale, dtype=torch.float32))
+        self.register_buffer("scale", torch.full((n_members, 1, 1), scale, dtype=torch.float32, device=shift.device))
         self.register_buffer("shift", shift.float().repeat(n_members, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -91,10 +92,10 @@ class BatchedNorm(nn.Module):
     running_mean: Tensor
     running_var: Tensor
 
-    def __init__(self, kind: str, n_units: int, n_members: int, momentum: float = 0.1, eps: float = 1e-5):
+    def __init__(self, kind: str, n_units: int, random: RandomStreams, momentum: float = 0.1, eps: float = 1e-5):
         super().__init__()
         self.kind, self.momentum, self.eps = kind, momentum, eps
-        zeros = torch.zeros(n_members, n_units, dtype=torch.float32)
+        zeros = torch.zeros(random.n_members, n_units, dtype=torch.float32, device=random.device)
         self.scale = nn.Parameter(zeros + 1)
         self.shift = nn.Parameter(zeros)
         if kind == "batch":

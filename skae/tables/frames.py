@@ -126,7 +126,7 @@ def read_rows(
                 cells[:, j], levels = _level_numbers(frame.iloc[:, j], name, levels)
             else:
                 cells[:, j] = _numbers(frame.iloc[:, j], name)
-            columns.append(Column(name, dtypes[j], levels, _limits(dtypes[j])))
+            columns.append(Column(name, dtypes[j], levels, limits_of(dtypes[j])))
         found = table or Table(tuple(columns), container)
         if {dtype for dtype, is_category in zip(frame.dtypes, known, strict=True) if not is_category} == {FLOAT32}:
             cells = cells.astype(np.float32)
@@ -255,7 +255,7 @@ def _some(names: list, mask: np.ndarray) -> list:
     return [names[j] for j in np.flatnonzero(mask)[:5]]
 
 
-def _limits(dtype: Any) -> tuple[float, float] | None:
+def limits_of(dtype: Any) -> tuple[float, float] | None:
     """Return the range of an integer dtype, as far as float64 holds it; None for others."""
     name = str(dtype).lower()
     if not name.startswith(("int", "uint")) or name.startswith("interval"):
