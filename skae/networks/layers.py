@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import cast
 
 import torch
@@ -25,7 +26,8 @@ class BatchedLinear(nn.Module):
         super().__init__()
         block = torch.zeros(random.n_members, fan_in + 1, fan_out, dtype=torch.float32, device=random.device)
         bound = math.sqrt(6 / (fan_in + fan_out))  # Glorot & Bengio 2010
-        block[:, :-1] = (2 * random.uniform(fan_in, fan_out) - 1) * bound
+        # in place: for other products on its meta device torch loads its compiler, a second
+        block[:, :-1] = random.uniform(fan_in, fan_out).mul_(2).sub_(1).mul_(bound)
         self.block = nn.Parameter(block)
 
     @property
@@ -77,7 +79,7 @@ class Affine(nn.Module):
 
     def __init__(self, scale: float, shift: Tensor, n_members: int):
         super().__init__()
-        self.register_buffer("scale", torch.full((n_members, 1, 1), scale, dtype=torch.float32, device=shift.device))
+        self.register_buffer("scale", torch.full((n_members, 1, 1), scale, dtype=torch.float32))
         self.register_buffer("shift", shift.float().repeat(n_members, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -95,12 +97,13 @@ class BatchedNorm(nn.Module):
     def __init__(self, kind: str, n_units: int, random: RandomStreams, momentum: float = 0.1, eps: float = 1e-5):
         super().__init__()
         self.kind, self.momentum, self.eps = kind, momentum, eps
-        zeros = torch.zeros(random.n_members, n_units, dtype=torch.float32, device=random.device)
-        self.scale = nn.Parameter(zeros + 1)
-        self.shift = nn.Parameter(zeros)
+        shape = random.n_members, n_units
+        zeros, ones = (partial(f, shape, dtype=torch.float32, device=random.device) for f in (torch.zeros, torch.ones))
+        self.scale = nn.Parameter(ones())
+        self.shift = nn.Parameter(zeros())
         if kind == "batch":
-            self.register_buffer("running_mean", zeros.clone())
-            self.register_buffer("running_var", zeros + 1)
+            self.register_buffer("running_mean", zeros())
+            self.register_buffer("running_var", ones())
 
     def forward(self, x: Tensor) -> Tensor:
         """(K, B, n_units) -> the same shape."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sized
 from contextlib import suppress
 from functools import partial
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 
 from skae.interfaces import Network, RowSummary
 from skae.networks import ConvNetwork, DenseNetwork, LSTMNetwork, MemoryNetwork
+from skae.networks.initialisation import take_memory
 from skae.persistence.container import ArtifactError
 from skae.persistence.values import Reader, Writer
 from skae.random import SHAPES_ONLY, RandomStreams
@@ -53,24 +53,26 @@ def read_network(reader: Reader, written: dict[str, Any], builder: Any, layout: 
     Its shapes are compared with those of the tensors in the file before it takes any memory.
     """
     prefix, fills_holes, lowest = (written[key] for key in ("tensors", "fills_holes", "lowest_log_scale"))
-    rows = RowSummary(torch.empty(builder.n_features_in_, dtype=torch.float64, device="meta"), 1.0)
-    if layout is not None:
-        known = layout.summary(np.empty((0, builder.n_features_in_)))
-        rows = known._replace(mean=known.mean.to("meta"), X=None)
+    n_features = builder.n_features_in_
+    if layout is None:
+        rows = RowSummary(torch.zeros(n_features, dtype=torch.float64, device="cpu"), 1.0)
+    else:
+        rows = layout.summary(np.empty((0, n_features)))._replace(X=None)
+    n_values = sum(tensor.numel() for tensor in reader.tensors.values())
+    if builder.n_components > n_values:
+        raise ArtifactError(f"n_components={builder.n_components} of it is more than it has weights")
     reader.n_layers_left -= _n_layers(builder)
     if reader.n_layers_left < 0:
         raise ArtifactError("its networks have more layers than it has arrays")
     if builder.network is not None and type(builder.network) not in SPECIFICATIONS:
-        builder.network = _of_user(builder.network, sum(tensor.numel() for tensor in reader.tensors.values()))
+        builder.network = _of_user(builder.network, n_values)
     network = builder._build_network(rows, SHAPES_ONLY)
     if fills_holes is not None and not isinstance(network, TableNetwork):  # trained on rows without holes at first
         network = TableNetwork(network, layout)
     if isinstance(network, TableNetwork):
         network.fills_holes = bool(fills_holes)
     saved = {name: _saved(reader, f"{prefix}/{name}", like) for name, like in own_tensors(network).items()}
-    for module in network.modules():
-        if any(tensor.is_meta for tensor in chain(module.parameters(False), module.buffers(False))):
-            module.to_empty(device="cpu", recurse=False)
+    take_memory(network)
     with torch.no_grad():
         for name, tensor in own_tensors(network).items():
             tensor.copy_(saved[name])
@@ -118,7 +120,6 @@ class _OfUser:
         """Return its network, with any weights."""
         build = partial(self.specification.build, n_components=n_components, logits=logits)
         _check_size(lambda: build(rows, random=random), self.n_values)
-        rows = rows._replace(mean=torch.zeros(rows.n_features, dtype=torch.float64))
         return build(rows, random=RandomStreams([ANY_SEED]))
 
 
