@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from sklearn.base import BaseEstimator
 from torch import Tensor
 
@@ -24,13 +23,25 @@ from skae.estimators.base import NetworkEstimator
 from skae.estimators.greedy import GreedyPretraining
 from skae.estimators.labels import PartlyLabelled
 from skae.estimators.parameters import are_same
+from skae.persistence.checks import (
+    Check,
+    are_classes,
+    is_a,
+    is_count,
+    is_float,
+    is_floats,
+    is_list,
+    is_names,
+    is_none_or,
+)
 from skae.persistence.container import ArtifactError
 from skae.persistence.networks import SPECIFICATIONS, check_optimizer_states, read_network, write_network
 from skae.persistence.values import Kind, Reader, Writer, register
 from skae.tables import Table, TableLayout
 
-# parameters that may hold code of the user's
-CODE = ("network", "corruption", "prior")
+CODE = ("network", "corruption", "prior")  # parameters that may hold code of the user's
+# a file names no place to write to, and what is known by the name of a fit is not in it
+LEFT_OUT = {"memory", "_fit_id"}
 
 CLASSES: dict[str, Any] = {
     cls.__name__: cls
@@ -49,72 +60,35 @@ CLASSES: dict[str, Any] = {
 }
 
 
-# ---- what a value must be ------------------------------------------------------------------------------------
+# ---- attributes ----------------------------------------------------------------------------------------------
 
-Check = Callable[[Any], bool]
-
-
-def is_count(value: Any) -> bool:
-    """Whether it is an integer of 0 or more."""
-    return type(value) is int and value >= 0
-
-
-def is_a(*types: type) -> Check:
-    """Return the check for values of exactly these types."""
-    return lambda value: type(value) in types
-
-
-def is_list(check: Check) -> Check:
-    """Return the check for lists of what passes another one."""
-    return lambda value: type(value) is list and all(map(check, value))
-
-
-def is_vector(value: Any) -> bool:
-    """Whether it is a one-dimensional array."""
-    return type(value) is np.ndarray and value.ndim == 1
-
-
-def is_floats(*shape: int | None) -> Check:
-    """Return the check for float64 arrays of a shape, in which None is any number."""
-    return lambda value: (
-        type(value) is np.ndarray
-        and value.dtype == np.float64
-        and value.ndim == len(shape)
-        and all(n in (None, got) for n, got in zip(shape, value.shape, strict=True))
-    )
-
-
-def is_names(value: Any) -> bool:
-    """Whether it is an array of names, as ``feature_names_in_``."""
-    return is_vector(value) and value.dtype == object and all(type(name) is str for name in value)
-
-
-# attributes of fitted estimators
+# attributes of fitted estimators; `_network` and `_fixed` are read apart
 FITTED: dict[type, dict[str, Check]] = {
     NetworkEstimator: {
         "n_features_in_": is_count,
         "_table": is_a(Table),
         "_layout": is_a(TableLayout, type(None)),
         "_seed": is_count,
-        "_fitted_loss_scale": is_a(float),
+        "_fitted_loss_scale": is_float,
         "_optimizer_states": is_list(is_list(is_a(Tensor))),
-        "loss_curve_": is_list(is_a(float)),
-        "validation_loss_curve_": lambda value: value is None or is_list(is_a(float))(value),
+        "loss_curve_": is_list(is_float),
+        "validation_loss_curve_": is_none_or(is_list(is_float)),
         "best_epoch_": is_count,
         "n_iter_": is_count,
     },
-    PartlyLabelled: {"classes_": lambda value: is_vector(value) and len(value) > 0},
-    ConditionalVariationalAutoEncoder: {"class_prior_": is_floats(None), "_known_share": is_a(float)},
+    PartlyLabelled: {"classes_": are_classes},
+    ConditionalVariationalAutoEncoder: {"class_prior_": is_floats, "_known_share": is_float},
 }
-# that they may lack
+# attributes that an estimator may lack
 OPTIONAL: dict[type, dict[str, Check]] = {
     BaseEstimator: {
         "feature_names_in_": is_names,
         "_sklearn_output_config": lambda value: type(value) is dict and set(value) == {"transform"},
     },
     NetworkEstimator: {"_given_layout": is_a(TableLayout, type(None))},
-    GreedyPretraining: {"pretraining_loss_curves_": is_list(is_list(is_a(float)))},
+    GreedyPretraining: {"pretraining_loss_curves_": is_list(is_list(is_float))},
 }
+MODELS = {"_network"}  # attributes that only a fitted estimator has
 
 
 def checks_of(estimator: BaseEstimator, table: dict[type, dict[str, Check]]) -> dict[str, Check]:
@@ -138,12 +112,6 @@ def check_attributes(estimator: BaseEstimator, values: dict[str, Any], is_fitted
 # ---- estimators ----------------------------------------------------------------------------------------------
 
 
-def attributes_of(estimator: BaseEstimator) -> dict[str, Any]:
-    """Return what an estimator holds beyond its parameters and callbacks."""
-    parameters = estimator.get_params(deep=False)
-    return {name: v for name, v in vars(estimator).items() if name not in parameters and "callback" not in name}
-
-
 def _write_values(writer: Writer, estimator: BaseEstimator, values: dict[str, Any]) -> dict[str, Any]:
     """Return parameters or attributes as JSON."""
     written = {}
@@ -151,7 +119,7 @@ def _write_values(writer: Writer, estimator: BaseEstimator, values: dict[str, An
         try:
             if name in CODE and not (value is None or isinstance(value, str) or type(value) in SPECIFICATIONS):
                 written[name] = writer.user_code(name, value)
-            else:
+            elif name not in LEFT_OUT:
                 written[name] = writer.of(value)
         except TypeError as error:
             raise TypeError(f"{name} of {type(estimator).__name__}: {error}") from error
@@ -159,21 +127,21 @@ def _write_values(writer: Writer, estimator: BaseEstimator, values: dict[str, An
 
 
 def _write(writer: Writer, estimator: BaseEstimator) -> dict[str, Any]:
-    attributes, parameters = attributes_of(estimator), estimator.get_params(deep=False)
-    special: dict[str, Any] = {}
-    if isinstance(estimator, NetworkEstimator) and "_network" in attributes:
-        fixed, network = attributes.pop("_fixed"), attributes.pop("_network")
-        changed = {k: v for k, v in fixed.items() if not are_same(v, parameters[k])}  # most often nothing
-        special = {"fixed": _write_values(writer, estimator, changed), "network": write_network(writer, network)}
-    known = checks_of(estimator, FITTED) | checks_of(estimator, OPTIONAL)
-    if foreign := attributes.keys() - known.keys():
-        raise TypeError(f"{min(foreign)} of {type(estimator).__name__} is no attribute of skae's: delete it")
-    return {
+    parameters = estimator.get_params(deep=False)
+    attributes = {k: v for k, v in vars(estimator).items() if k not in parameters and "callback" not in k}
+    written: dict[str, Any] = {
         "class": type(estimator).__name__,
         "parameters": _write_values(writer, estimator, parameters),
-        "attributes": _write_values(writer, estimator, attributes),
-        **special,
+        "is_fitted": not MODELS.isdisjoint(attributes),
     }
+    if "_network" in attributes:
+        fixed, network = attributes.pop("_fixed"), attributes.pop("_network")
+        changed = {k: v for k, v in fixed.items() if not are_same(v, parameters[k])}  # most often nothing
+        written |= {"fixed": _write_values(writer, estimator, changed), "network": write_network(writer, network)}
+    known = checks_of(estimator, FITTED) | checks_of(estimator, OPTIONAL)
+    if foreign := attributes.keys() - known.keys() - LEFT_OUT:
+        raise TypeError(f"{min(foreign)} of {type(estimator).__name__} is no attribute of skae's: delete it")
+    return written | {"attributes": _write_values(writer, estimator, attributes)}
 
 
 def _read(reader: Reader, content: dict[str, Any]) -> BaseEstimator:
@@ -182,38 +150,42 @@ def _read(reader: Reader, content: dict[str, Any]) -> BaseEstimator:
         raise ArtifactError("it holds more estimators than arrays")
     if content["class"] not in CLASSES:
         raise ArtifactError(f"it holds a {content['class']!r:.80}, which this version of skae does not know")
-    cls = CLASSES[content["class"]]
-    estimator = cls(**{name: reader.of(value) for name, value in content["parameters"].items()})
+    parameters = {name: reader.of(value) for name, value in content["parameters"].items()}
+    estimator = CLASSES[content["class"]](**parameters)
     estimator._validate_params()
-    values = {name: reader.of(value) for name, value in content["attributes"].items()}
-    check_attributes(estimator, values, is_fitted="network" in content)
-    estimator.__dict__.update(values)
-    if isinstance(estimator, NetworkEstimator) and "network" in content:
-        _read_fit(reader, estimator, content)
+    attributes = {name: reader.of(value) for name, value in content["attributes"].items()}
+    check_attributes(estimator, attributes, content["is_fitted"])
+    estimator.__dict__.update(attributes)
+    if content["is_fitted"]:
+        for base, finish in FINISH.items():
+            if isinstance(estimator, base):
+                finish(reader, estimator, content)
     return estimator
 
 
-def _read_fit(reader: Reader, estimator: Any, content: dict[str, Any]) -> None:
+def _add_network(reader: Reader, estimator: Any, content: dict[str, Any]) -> None:
     """Set the network of an estimator, and the parameters that its fit has fixed."""
-    table, layout = estimator._table, estimator._layout
-    given = estimator._given_layout
+    table, layout, given = estimator._table, estimator._layout, estimator._given_layout
+    of_cells = (0,) * len(table.columns) if layout is None else layout.n_levels
     if (
         len(table.columns) != estimator.n_features_in_
-        or (layout is not None and len(layout.n_levels) != estimator.n_features_in_)
-        or (given is not None and given is not layout)
-        or (given is None and any(table.n_levels) and (layout is None or table.n_levels != layout.n_levels))
+        or len(of_cells) != estimator.n_features_in_
+        or (given is not layout if given is not None else of_cells != table.n_levels)
     ):
         raise ArtifactError("its table has other columns than its network")
     changed = {name: reader.of(value) for name, value in content["fixed"].items()}
-    estimator._fixed = estimator._current_fixed()
-    if changed.keys() - estimator._fixed.keys():
+    estimator._fixed = estimator._current_fixed() | changed
+    if estimator._fixed.keys() - estimator._fixed_by_fit:
         raise ArtifactError("it fixes parameters that no fit fixes")
-    estimator._fixed |= changed
     builder = type(estimator)(**(estimator.get_params(deep=False) | estimator._fixed))
     builder._validate_params()
-    builder.__dict__.update({name: vars(estimator)[name] for name in ("n_features_in_", "classes_", "class_prior_") if name in vars(estimator)})
+    of_fit = ("n_features_in_", "classes_", "class_prior_")
+    builder.__dict__.update({name: value for name, value in vars(estimator).items() if name in of_fit})
     estimator._network = read_network(reader, content["network"], builder, layout)
     check_optimizer_states(estimator._optimizer_states, estimator._network)
 
 
-register(Kind("estimator", _write, _read), *CLASSES.values())
+# what is done after the attributes of a class are set
+FINISH: dict[type, Callable[[Reader, Any, dict[str, Any]], None]] = {NetworkEstimator: _add_network}
+ESTIMATOR = Kind("estimator", _write, _read)
+register(ESTIMATOR, *CLASSES.values())

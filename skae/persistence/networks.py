@@ -67,8 +67,8 @@ def read_network(reader: Reader, written: dict[str, Any], builder: Any, layout: 
     if builder.network is not None and type(builder.network) not in SPECIFICATIONS:
         builder.network = _of_user(builder.network, n_values)
     network = builder._build_network(rows, SHAPES_ONLY)
-    if fills_holes is not None and not isinstance(network, TableNetwork):  # trained on rows without holes at first
-        network = TableNetwork(network, layout)
+    if fills_holes is not None and layout is not None and not isinstance(network, TableNetwork):
+        network = TableNetwork(network, layout)  # trained on rows without holes at first, then on rows with some
     if isinstance(network, TableNetwork):
         network.fills_holes = bool(fills_holes)
     saved = {name: _saved(reader, f"{prefix}/{name}", like) for name, like in own_tensors(network).items()}

@@ -136,12 +136,17 @@ def _read_table(reader: Reader, content: dict[str, Any]) -> Table:
     numbers = reader.array(content["dtype_numbers"])
     dtypes = [_read_polars(dtype) if container == "polars" else reader.of(dtype) for dtype in content["dtypes"]]
     levels = {j: reader.of(written) for j, written in content["levels"]}
-    kinds = {"array": np.dtype, "pandas": (np.dtype, pd.api.extensions.ExtensionDtype), "polars": object}
+    kinds: dict[str, Any] = {
+        "array": np.dtype,
+        "pandas": (np.dtype, pd.api.extensions.ExtensionDtype),
+        "polars": object,
+    }
     if (
         not all(isinstance(dtype, kinds[container]) for dtype in dtypes)
         or numbers.dtype != np.int64
         or numbers.ndim != 1
-        or not (len(numbers) and 0 <= numbers.min() and numbers.max() < len(dtypes))
+        or not len(numbers)
+        or ((numbers < 0) | (numbers >= len(dtypes))).any()
         or not all(type(j) is int and 0 <= j < len(numbers) for j in levels)
         or not all(isinstance(index, pd.Index) for index in levels.values())
     ):
@@ -189,7 +194,8 @@ def _read_layout(reader: Reader, content: dict[str, Any]) -> TableLayout:
     return layout
 
 
-register(Kind("extension_dtype", _write_extension, _read_extension), pd.api.extensions.ExtensionDtype, with_subclasses=True)
+ExtensionDtype = pd.api.extensions.ExtensionDtype
+register(Kind("extension_dtype", _write_extension, _read_extension), ExtensionDtype, with_subclasses=True)
 register(Kind("index", lambda w, v: [w.of(v.tolist()), w.of(v.dtype)], _read_index), pd.Index, with_subclasses=True)
 register(
     Kind(

@@ -204,7 +204,7 @@ def _read_array(reader: Reader, content: list) -> np.ndarray:
 
 
 def _write_scalar(writer: Writer, value: np.generic) -> list:
-    if value.dtype.kind not in "biufU" or value.dtype.itemsize > 8 and value.dtype.kind == "f":
+    if value.dtype.kind not in "biufU" or (value.dtype.kind == "f" and value.dtype.itemsize > 8):
         raise TypeError(f"it holds {value!r}, which no file of skae's can hold")
     return [value.dtype.name if value.dtype.kind != "U" else "str", writer.of(value.item())]
 
@@ -256,9 +256,10 @@ def _write_numpy_dtype(writer: Writer, value: np.dtype) -> str:
     return text
 
 
+NOT_IN_JSON = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 register(Kind("tuple", lambda w, v: [w.of(x) for x in v], lambda r, c: tuple(map(r.of, c))), tuple)
 register(Kind("dict", lambda w, v: [[w.of(k), w.of(x)] for k, x in v.items()], _read_dict), dict)
-register(Kind("float", lambda w, v: repr(v), lambda r, c: {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}[c]), float)
+register(Kind("float", lambda w, v: repr(v), lambda r, c: NOT_IN_JSON[c]), float)
 register(Kind("bytes", lambda w, v: v.hex(), lambda r, c: bytes.fromhex(c)), bytes)
 register(Kind("floats", lambda w, v: None, lambda r, c: r.array(c).astype(np.float64, casting="safe").tolist()))
 register(Kind("texts", lambda w, v: None, _read_texts))
