@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from sklearn.base import BaseEstimator
+from torch import Tensor
 
 import skae
 from skae.persistence import detectors as _detectors  # noqa: F401  adds its kinds
@@ -26,8 +29,8 @@ def save(estimator, path):
     Parameters
     ----------
     estimator : estimator
-        An estimator of skae's, fitted or not. Of a `skae.model_selection.BatchedGridSearchCV` save the
-        ``best_estimator_``; for a pipeline, which others may write and read, see `skae.persistence.register_with_skops`.
+        An estimator of skae's, fitted or not. Of a search save the ``best_estimator_``; for a pipeline see
+        `skae.persistence.register_with_skops`.
     path : str or path
         The file, by convention with the suffix ``.skae``.
 
@@ -97,23 +100,18 @@ def load(path, *, network=None, corruption=None, prior=None):
 
 def write_artifact(path: str | os.PathLike, estimator: BaseEstimator, training: dict | None = None) -> None:
     """Save an estimator with plain data of its training: numbers, text, arrays and tensors in dicts, lists, tuples."""
-    write(path, pack(*encode(estimator, training)))
+    document, tensors, _ = encode(estimator, training)
+    write(path, pack(document, tensors))
 
 
 def read_artifact(path: str | os.PathLike, **code: Any) -> tuple[Any, dict | None]:
     """Return the estimator and the ``training`` of a file; ``code`` is that of `load`."""
-    try:
+    with explained(repr(os.fspath(path))):
         return decode(*read(path), code)
-    except ArtifactError as error:
-        raise ArtifactError(f"{os.fspath(path)!r} cannot be loaded: {error}.") from error
-    except (ImportError, OSError):
-        raise
-    except Exception as error:  # what a damaged or hostile file may lead to
-        raise ArtifactError(f"{os.fspath(path)!r} cannot be loaded: {type(error).__name__}: {error}") from error
 
 
-def encode(estimator: BaseEstimator, training: dict | None = None) -> tuple[dict, dict]:
-    """Return an artifact as JSON and arrays."""
+def encode(estimator: BaseEstimator, training: dict | None = None) -> tuple[dict, dict[str, Tensor], list[str]]:
+    """Return an artifact as JSON and arrays, and the parameters whose code of the user's is left out."""
     if type(estimator) not in CLASSES.values():
         raise TypeError(
             f"skae.save takes estimators of skae's own classes, not {type(estimator).__name__}. Of a search save its "
@@ -126,10 +124,10 @@ def encode(estimator: BaseEstimator, training: dict | None = None) -> tuple[dict
         "estimator": writer.of(estimator),
         "training": writer.of(training),
     }
-    return document, writer.tensors
+    return document, writer.tensors, list(writer.code)
 
 
-def decode(document: Any, tensors: dict, code: dict[str, Any]) -> tuple[Any, dict | None]:
+def decode(document: Any, tensors: dict[str, Tensor], code: dict[str, Any]) -> tuple[Any, dict | None]:
     """Return the estimator and the data of its training of an artifact."""
     if document["schema"] > SCHEMA:
         raise ArtifactError(f"it was written by skae {document['skae']}, and this is {skae.__version__}: upgrade skae")
@@ -139,3 +137,16 @@ def decode(document: Any, tensors: dict, code: dict[str, Any]) -> tuple[Any, dic
         raise ArtifactError("it holds no estimator")
     reader.check_all_used()
     return estimator, training
+
+
+@contextmanager
+def explained(name: str) -> Iterator[None]:
+    """Turn what a damaged or hostile file may raise into an `ArtifactError`."""
+    try:
+        yield
+    except (ImportError, OSError):  # for a reason that is not in the file
+        raise
+    except ArtifactError as error:
+        raise ArtifactError(f"{name} cannot be loaded: {error}.") from error
+    except Exception as error:
+        raise ArtifactError(f"{name} cannot be loaded: {type(error).__name__}: {error}") from error
