@@ -12,6 +12,7 @@ from skae.estimators import (
     VariationalAutoEncoder,
 )
 from skae.outliers import AutoEncoderOutlierDetector
+from skae.persistence import load, save
 
 __version__ = "0.1.0"
 
@@ -26,4 +27,6 @@ __all__ = [
     "StackedAutoEncoder",
     "StackedAutoEncoderClassifier",
     "VariationalAutoEncoder",
+    "load",
+    "save",
 ]

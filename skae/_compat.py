@@ -149,9 +149,43 @@ _INNER = (  # skae itself, and what calls its methods for the user
 )
 
 
-def warn_user(message: str, category: type[Warning] = UserWarning) -> None:
+def warn_user(message: str | Warning, category: type[Warning] = UserWarning) -> None:
     """Warn, pointing at the user's line: `skip_file_prefixes` of Python 3.12, for 3.11 too."""
     frame, level = sys._getframe(1), 2
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_INNER):
         frame, level = frame.f_back, level + 1
     warnings.warn(message, category, stacklevel=level)
+
+
+# ---- files of skops ------------------------------------------------------------------------------------------
+
+
+def register_skops_node(
+    name: str, types: list[type], dump: Callable[[Any], bytes], load: Callable[[bytes], Any]
+) -> None:
+    """Let `skops.io` write objects of these types as bytes, and trust what ``load`` makes of them."""
+    try:
+        from skops.io._audit import NODE_TYPE_MAPPING, Node
+        from skops.io._protocol import PROTOCOL
+        from skops.io._utils import _get_state, get_module
+    except ImportError as error:
+        raise ImportError('register_with_skops needs skops: python -m pip install "skae[files]".') from error
+
+    def get_state(value: Any, save_context: Any) -> dict[str, Any]:
+        file = f"{id(value)}.skae"  # the context keeps the object alive
+        save_context.zip_file.writestr(file, dump(value))
+        cls = type(value)
+        return {"__class__": cls.__name__, "__module__": get_module(cls), "__loader__": name, "file": file}
+
+    class BytesNode(Node):
+        def __init__(self, state: dict[str, Any], load_context: Any, trusted: Any = None):
+            super().__init__(state, load_context, trusted)
+            self.trusted = self._get_trusted(trusted, types)
+            self._data = load_context.src.read(state["file"])
+
+        def _construct(self) -> Any:
+            return load(self._data)
+
+    for cls in types:
+        _get_state.register(cls)(get_state)
+    NODE_TYPE_MAPPING[name, PROTOCOL] = BytesNode

@@ -20,9 +20,10 @@ from sklearn.utils.metaestimators import available_if
 from skae._compat import safe_split
 from skae.estimators.batched_training import TrainedModels
 from skae.estimators.fit_key import fit_key, survives_cloning
+from skae.estimators.versioned import Versioned
 
 
-class BatchedGridSearchCV(GridSearchCV):
+class BatchedGridSearchCV(Versioned, GridSearchCV):
     """Exhaustive search like `sklearn.model_selection.GridSearchCV`, which trains many small networks at once.
 
     Folds of one size are trained as one batch of networks, for all candidates that differ only in

@@ -6,13 +6,15 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 T = TypeVar("T")
+
+SHAPES_ONLY = -1  # the seed of a network whose weights are not wanted: it is built on torch's meta device
 
 _torch_random = threading.RLock()
 
@@ -29,12 +31,15 @@ if hasattr(os, "register_at_fork"):  # another thread may hold the lock, and the
 class RandomStreams:
     """One stream of random numbers a member, so that a member draws the same whether or not others are batched with it.
 
-    There is one seed a member. The numbers are drawn on the device.
+    There is one seed a member. The numbers are drawn on the device. By the seed `SHAPES_ONLY` nothing is drawn: there
+    are shapes on torch's meta device.
     """
 
     def __init__(self, seeds: Sequence[int], device: torch.device | str = "cpu"):
-        self.device = torch.device(device)
-        self.generators = [torch.Generator(self.device).manual_seed(seed) for seed in seeds]
+        self.device = torch.device("meta" if SHAPES_ONLY in seeds else device)
+        self.generators: list[Any] = [  # torch has none of the meta device
+            None if seed == SHAPES_ONLY else torch.Generator(self.device).manual_seed(seed) for seed in seeds
+        ]
 
     @property
     def n_members(self) -> int:
@@ -87,6 +92,8 @@ def random_mask(n: int, n_chosen: int, seed: int) -> np.ndarray:
 
 def derived_seeds(seed: int, *key: int, n_members: int = 1) -> list[int]:
     """Return seeds for one purpose (``key``) of a fit, independent of those for any other key."""
+    if seed == SHAPES_ONLY:
+        return [seed] * n_members
     sequences = np.random.SeedSequence(seed, spawn_key=key).spawn(n_members)
     return [int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1)) for sequence in sequences]
 

@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from skae.device import device_for_scoring, to_cpu
+from skae.estimators.versioned import VERSION, Versioned
 from skae.inference import apply_network
 from skae.interfaces import Loss, Network
 from skae.objectives import LOSSES
@@ -46,8 +47,8 @@ def loss_of(network: Network, name: str) -> Any:
 
 def fitted_state(estimator: BaseEstimator) -> dict:
     """Return what a fit has set on an estimator, without its parameters and callbacks."""
-    parameters = estimator.get_params(deep=False)
-    return {k: v for k, v in estimator.__getstate__().items() if k not in {*parameters, "_fixed", "_skl_callbacks"}}
+    left_out = {*estimator.get_params(deep=False), "_fixed", "_skl_callbacks", VERSION}
+    return {name: value for name, value in estimator.__getstate__().items() if name not in left_out}
 
 
 def adopt_state(estimator: Any, state: dict) -> None:
@@ -56,7 +57,7 @@ def adopt_state(estimator: Any, state: dict) -> None:
     estimator.__dict__.update(state | fixed)
 
 
-class FittedNetwork(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class FittedNetwork(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Versioned):
     """Codes, from the network that `NetworkEstimator` has trained."""
 
     device: str

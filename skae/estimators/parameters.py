@@ -219,7 +219,7 @@ class SharedParameters(Parameters):
     def _check_unchanged(self) -> None:
         """Raise where the network or the loss is no longer that of the fit."""
         for name, fitted in self._fixed.items():
-            if not _are_same(value := getattr(self, name), fitted):
+            if not are_same(value := getattr(self, name), fitted):
                 raise ValueError(
                     f"{name}={value!r} differs from {fitted!r} of the fitted network. Set warm_start=False and call "
                     "fit to train a new one."
@@ -232,10 +232,10 @@ def _snapshot(value: Any) -> Any:
     return copy.copy(value) if isinstance(value, list | np.ndarray) else value
 
 
-def _are_same(a: Any, b: Any) -> bool:
+def are_same(a: Any, b: Any) -> bool:
     """Whether two values of a parameter are equal; functions and modules are if they are the same object."""
     if isinstance(a, BaseEstimator) or isinstance(b, BaseEstimator):
-        return type(a) is type(b) and all(_are_same(v, getattr(b, k)) for k, v in a.get_params(deep=False).items())
+        return type(a) is type(b) and all(are_same(v, getattr(b, k)) for k, v in a.get_params(deep=False).items())
     if callable(a) or callable(b):
         return a is b
     # 8 units are the same as (8,) and [8]

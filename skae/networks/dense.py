@@ -120,7 +120,7 @@ class DenseNetwork(BaseEstimator):
             decoder = [BatchedLinear(i, o, random) for i, o in pairwise(sizes[::-1])]
 
         def perceptron(layers, widths, last_activation, **affine):
-            norms = [BatchedNorm(self.normalization, w, random.n_members) for w in widths if self.normalization]
+            norms = [BatchedNorm(self.normalization, w, random) for w in widths if self.normalization]
             activations = [self.activation] * len(widths) + [last_activation]
             return BatchedPerceptron(layers, activations, norms, self.dropout, **affine)
 

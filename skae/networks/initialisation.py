@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from numbers import Integral
 from typing import TypeVar
 
@@ -19,7 +20,8 @@ def initialised(make: Callable[[], M], random: RandomStreams) -> M:
     """Return ``make()``, which has no buffers, with weights uniform as in Glorot & Bengio 2010 and biases of 0."""
     with torch.device("meta"):  # layers draw nothing there
         module = make().float()
-    module.to_empty(device="cpu")
+    if random.device.type != "meta":
+        take_memory(module)
     with torch.no_grad():
         for parameter in module.parameters():
             if parameter.ndim == 1:
@@ -27,8 +29,20 @@ def initialised(make: Callable[[], M], random: RandomStreams) -> M:
             else:
                 n_out, n_in, *field = parameter.shape
                 bound = math.sqrt(6 / ((n_out + n_in) * math.prod(field)))
-                parameter.copy_((2 * random.uniform(*parameter.shape)[0] - 1) * bound)
+                parameter.copy_(random.uniform(*parameter.shape)[0].mul_(2).sub_(1).mul_(bound))
     return module
+
+
+def take_memory(module: nn.Module) -> None:
+    """Move what is on torch's meta device to the CPU; the values are any.
+
+    `torch.nn.Module.to_empty` would do that, but loads torch's compiler first, a second.
+    """
+    for part in module.modules():
+        for name, tensor in chain(part.named_parameters(recurse=False), part.named_buffers(recurse=False)):
+            if tensor.is_meta:
+                empty = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="cpu")
+                setattr(part, name, nn.Parameter(empty) if isinstance(tensor, nn.Parameter) else empty)
 
 
 def require_single(name: str, random: RandomStreams) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import cast
 
 import torch
@@ -23,9 +24,10 @@ class BatchedLinear(nn.Module):
 
     def __init__(self, fan_in: int, fan_out: int, random: RandomStreams):
         super().__init__()
-        block = torch.zeros(random.n_members, fan_in + 1, fan_out, dtype=torch.float32)
+        block = torch.zeros(random.n_members, fan_in + 1, fan_out, dtype=torch.float32, device=random.device)
         bound = math.sqrt(6 / (fan_in + fan_out))  # Glorot & Bengio 2010
-        block[:, :-1] = (2 * random.uniform(fan_in, fan_out) - 1) * bound
+        # in place: for other products on its meta device torch loads its compiler, a second
+        block[:, :-1] = random.uniform(fan_in, fan_out).mul_(2).sub_(1).mul_(bound)
         self.block = nn.Parameter(block)
 
     @property
@@ -50,7 +52,8 @@ class TransposedLinear(nn.Module):
         super().__init__()
         self.tied_to = tied_to
         n_members, n_rows, _ = tied_to.block.shape
-        self.bias = nn.Parameter(torch.zeros(n_members, 1, n_rows - 1, dtype=torch.float32))
+        bias = torch.zeros(n_members, 1, n_rows - 1, dtype=torch.float32, device=tied_to.block.device)
+        self.bias = nn.Parameter(bias)
 
     @property
     def weight(self) -> Tensor:
@@ -91,15 +94,16 @@ class BatchedNorm(nn.Module):
     running_mean: Tensor
     running_var: Tensor
 
-    def __init__(self, kind: str, n_units: int, n_members: int, momentum: float = 0.1, eps: float = 1e-5):
+    def __init__(self, kind: str, n_units: int, random: RandomStreams, momentum: float = 0.1, eps: float = 1e-5):
         super().__init__()
         self.kind, self.momentum, self.eps = kind, momentum, eps
-        zeros = torch.zeros(n_members, n_units, dtype=torch.float32)
-        self.scale = nn.Parameter(zeros + 1)
-        self.shift = nn.Parameter(zeros)
+        shape = random.n_members, n_units
+        zeros, ones = (partial(f, shape, dtype=torch.float32, device=random.device) for f in (torch.zeros, torch.ones))
+        self.scale = nn.Parameter(ones())
+        self.shift = nn.Parameter(zeros())
         if kind == "batch":
-            self.register_buffer("running_mean", zeros.clone())
-            self.register_buffer("running_var", zeros + 1)
+            self.register_buffer("running_mean", zeros())
+            self.register_buffer("running_var", ones())
 
     def forward(self, x: Tensor) -> Tensor:
         """(K, B, n_units) -> the same shape."""

@@ -67,16 +67,31 @@ class MemoryNetwork(BaseEstimator):
             ``loss="binary_cross_entropy"``.
         """
         self._validate_params()
-        X: Any = rows.X
         if logits:
             raise ValueError(
                 "network=MemoryNetwork() reconstructs means of rows, not logits, as loss='binary_cross_entropy' takes "
                 "them. Choose another loss."
             )
-        if n_components > len(X):
+        X: Any = rows.X  # None where shapes only are wanted
+        if X is not None and n_components > len(X):
             raise ValueError(f"n_components={n_components} prototypes need as many rows; X has {len(X)}.")
         encoder = BatchedLinear(rows.n_features, n_components, random)
         decoder = BatchedLinear(n_components, rows.n_features, random)
+        if X is not None:
+            self._start_at_prototypes(encoder, decoder, rows, random)
+        before = Affine(1 / rows.scale, -rows.mean / rows.scale, random.n_members)
+        after = Affine(rows.scale, rows.mean, random.n_members)
+        return DenseAutoEncoder(
+            BatchedPerceptron([encoder], [self.code_activation], before=before),
+            BatchedPerceptron([decoder], ["identity"], after=after),
+            random.n_members,
+        )
+
+    def _start_at_prototypes(
+        self, encoder: BatchedLinear, decoder: BatchedLinear, rows: RowSummary, random: RandomStreams
+    ) -> None:
+        X: Any = rows.X
+        n_components = decoder.weight.shape[1]
         with torch.no_grad():
             for k, order in enumerate(random.permutation(len(X))):
                 prototypes = torch.from_numpy(X[order[:n_components].numpy()]).to(torch.float64)
@@ -89,13 +104,6 @@ class MemoryNetwork(BaseEstimator):
                     encoder.weight[k, -n_flags:] = sharpness * rows.layout.sums_of_flags(prototypes.square()).T
                 encoder.bias[k] = -sharpness * prototypes.square().sum(1)
                 decoder.weight[k] = prototypes
-        before = Affine(1 / rows.scale, -rows.mean / rows.scale, random.n_members)
-        after = Affine(rows.scale, rows.mean, random.n_members)
-        return DenseAutoEncoder(
-            BatchedPerceptron([encoder], [self.code_activation], before=before),
-            BatchedPerceptron([decoder], ["identity"], after=after),
-            random.n_members,
-        )
 
 
 def _squared_distance_to_next(prototypes: Tensor) -> Tensor:

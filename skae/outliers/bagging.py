@@ -8,12 +8,13 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import clone
 from sklearn.callback import CallbackSupportMixin
 
 from skae._compat import fit_context, warn_user
 from skae.estimators.batched_training import Fit, can_be_batched, train_batched
 from skae.estimators.fitted import fitted_state
+from skae.estimators.versioned import Versioned
 from skae.outliers.errors import CHUNK_ROWS
 from skae.random import derived_seeds, seed_from
 from skae.tables import TableLayout, has_holes
@@ -69,7 +70,7 @@ class Member(NamedTuple):
     rows: np.ndarray  # numbers of those it is trained on
 
 
-class BaggedAutoEncoders(CallbackSupportMixin, BaseEstimator):
+class BaggedAutoEncoders(CallbackSupportMixin, Versioned):
     """Autoencoders trained on random rows; the error of a row is the mean of theirs or, of several bags, the largest.
 
     ``bags`` are unfitted autoencoders, each with the number of its clones and the rows of each clone, drawn without

@@ -6,16 +6,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.base import OutlierMixin
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
 
 from skae.estimators.fitted import check_rows
+from skae.estimators.versioned import Versioned
 from skae.outliers.errors import ErrorMeasure, cached_errors
 from skae.outliers.threshold import METRICS, best_threshold
 from skae.tables import Table, by_chunks
 
 
-class FittedDetector(OutlierMixin, BaseEstimator):
+class FittedDetector(OutlierMixin, Versioned):
     """Scores, labels and explanations, from the errors of a fitted model."""
 
     # set by AutoEncoderOutlierDetector

@@ -121,7 +121,10 @@ def read_rows(
         validate_data(estimator, X, reset=table is None, skip_check_array=True)
         if not frame.size:
             raise ValueError(f"Found array with 0 value(s) (shape={frame.shape}): X needs a row and a column.")
-        known = _which_are_categories(frame, categorical_features) if table is None else table.n_levels
+        if table is None:
+            known = _which_are_categories(frame, categorical_features)
+        else:
+            known = [column.levels is not None for column in table.columns]
         cells, columns = np.empty(frame.shape), []
         for j, (name, is_category) in enumerate(zip(frame.columns, known, strict=True)):
             levels = None if table is None else table.columns[j].levels
@@ -130,7 +133,7 @@ def read_rows(
             else:
                 cells[:, j] = _numbers(frame.iloc[:, j], name)
             dtype = dtypes[j] if table is None else table.columns[j].dtype
-            columns.append(Column(name, dtype, levels, _limits(dtype)))
+            columns.append(Column(name, dtype, levels, limits_of(dtype)))
         found = table if table is not None and not grows else Table(tuple(columns), container)
         if {dtype for dtype, is_category in zip(frame.dtypes, known, strict=True) if not is_category} == {FLOAT32}:
             cells = cells.astype(np.float32)
@@ -268,7 +271,7 @@ def _some(names: list, mask: np.ndarray) -> list:
     return [names[j] for j in np.flatnonzero(mask)[:5]]
 
 
-def _limits(dtype: Any) -> tuple[float, float] | None:
+def limits_of(dtype: Any) -> tuple[float, float] | None:
     """Return the range of an integer dtype, as far as float64 holds it; None for others."""
     name = str(dtype).lower()
     if not name.startswith(("int", "uint")) or name.startswith("interval"):

@@ -1,0 +1,106 @@
+"""The file: a header of fixed size, JSON, and arrays as safetensors.
+
+    8 bytes   `MAGIC`
+    32 bytes  SHA-256 of all that follows
+    8 bytes   length of the JSON, little-endian
+    8 bytes   length of the arrays
+    ...       JSON, UTF-8
+    ...       arrays, a safetensors file of its own
+
+The lengths are compared with the size of the file before anything is read, and the hash before anything is parsed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+import struct
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+from uuid import uuid4
+
+from torch import Tensor
+
+MAGIC = b"\x93skae\r\n\x1a"
+HEADER = struct.Struct("<8s32sQQ")
+LENGTHS = struct.Struct("<QQ")
+MAX_JSON = 2**22  # bytes; parsed, the JSON takes up to twenty times as many
+
+
+class ArtifactError(ValueError):
+    """A file that is damaged, no artifact of skae's, or one that must not be loaded."""
+
+
+def pack(document: Any, tensors: dict[str, Tensor]) -> list[bytes]:
+    """Return the parts of a file."""
+    text = json.dumps(document, allow_nan=False, separators=(",", ":")).encode()
+    if len(text) > MAX_JSON:
+        raise ValueError(f"The estimator has {len(text)} bytes of parameters and attributes; a file holds {MAX_JSON}.")
+    weights = _safetensors().save(tensors)
+    lengths = LENGTHS.pack(len(text), len(weights))
+    return [MAGIC, _sha256([lengths, text, weights]), lengths, text, weights]
+
+
+def unpack(file: BinaryIO, size: int) -> tuple[Any, dict[str, Tensor]]:
+    """Return what `pack` was given, from a file of so many bytes; raise an `ArtifactError` where it is not whole."""
+    safetensors = _safetensors()
+    header = file.read(HEADER.size)
+    if header[: len(MAGIC)] != MAGIC:
+        raise ArtifactError("it is no file of skae.save, or its beginning is damaged")
+    if len(header) < HEADER.size:
+        raise ArtifactError("it is cut off")
+    _, sha256, n_text, n_weights = HEADER.unpack(header)
+    if HEADER.size + n_text + n_weights != size:
+        raise ArtifactError(f"it is damaged: it has {size} bytes, not {HEADER.size + n_text + n_weights}")
+    if n_text > MAX_JSON:
+        raise ArtifactError(f"its JSON has {n_text} bytes; {MAX_JSON} are allowed")
+    text, weights = file.read(n_text), file.read(n_weights)
+    if _sha256([header[-LENGTHS.size :], text, weights]) != sha256:
+        raise ArtifactError("it is damaged: its hash is not that of its contents")
+    return json.loads(text.decode(), parse_constant=_refuse), safetensors.load(weights)
+
+
+def write(path: str | os.PathLike, parts: Iterable[bytes]) -> None:
+    """Write a file as a whole: where that fails, an older one stays as it was."""
+    path = Path(path)
+    unfinished = path.with_name(f".{uuid4().hex}.part")
+    try:
+        with unfinished.open("xb") as file:
+            file.writelines(parts)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    finally:
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+
+
+def read(path: str | os.PathLike) -> tuple[Any, dict[str, Tensor]]:
+    """Return the JSON and the arrays of a file."""
+    if not stat.S_ISREG(os.stat(path).st_mode):  # to read from a pipe or a device could take for ever
+        raise ArtifactError("it is no regular file")
+    with open(path, "rb") as file:
+        return unpack(file, os.fstat(file.fileno()).st_size)
+
+
+def _sha256(parts: Iterable[bytes]) -> bytes:
+    hashed = hashlib.sha256()
+    for part in parts:
+        hashed.update(part)
+    return hashed.digest()
+
+
+def _refuse(constant: str) -> None:
+    raise ArtifactError(f"its JSON holds {constant}")
+
+
+def _safetensors() -> Any:
+    try:
+        from safetensors import torch
+    except ImportError as error:
+        raise ImportError('skae.save and skae.load need safetensors: python -m pip install "skae[files]".') from error
+    return torch
