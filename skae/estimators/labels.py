@@ -14,7 +14,7 @@ from torch import Tensor
 
 from skae._compat import check_y
 from skae.estimators.base import NetworkEstimator, TrainingData
-from skae.estimators.transaction import transaction
+from skae.estimators.transaction import of_one_fit, transaction
 
 
 class PartlyLabelled(NetworkEstimator):
@@ -77,6 +77,7 @@ class PartlyLabelled(NetworkEstimator):
                 self.classes_ = np.unique(classes)
             return super().partial_fit(X, y)
 
+    @of_one_fit
     def predict_proba(self, X):
         """Return the probability of each class.
 
@@ -92,6 +93,7 @@ class PartlyLabelled(NetworkEstimator):
         """
         return softmax(self._apply(self._class_logits, self._check_rows(X), np.float64), axis=1)
 
+    @of_one_fit
     def predict(self, X):
         """Return the most probable class of each row.
 

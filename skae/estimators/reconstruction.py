@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from skae.estimators.base import NetworkEstimator
 from skae.estimators.fitted import loss_of
+from skae.estimators.transaction import of_one_fit
 from skae.interfaces import Network, Objective
 from skae.objectives import LOSSES, ReconstructionObjective
 from skae.tables import FLOATS
@@ -30,6 +31,7 @@ class BaseAutoEncoder(NetworkEstimator):
     def _loss_scale(self, scale: float) -> float:
         return LOSSES[self.loss].scale(scale)
 
+    @of_one_fit
     def inverse_transform(self, Z):
         """Return the row that each code stands for.
 
@@ -46,6 +48,7 @@ class BaseAutoEncoder(NetworkEstimator):
         cells = self._decode(self._check_codes(Z))
         return self._table.decode(cells, Z)
 
+    @of_one_fit
     def reconstruct(self, X):
         """Return ``inverse_transform(transform(X))``, in one pass, with the predicted class where there are classes.
 
@@ -67,6 +70,7 @@ class BaseAutoEncoder(NetworkEstimator):
         link = self._loss.link
         return self._apply(lambda network, x: _linked(link, network(x)), X, X.dtype)
 
+    @of_one_fit
     def score_samples(self, X):
         """Return minus the reconstruction error of each row, in the measure of ``loss``.
 
@@ -89,6 +93,7 @@ class BaseAutoEncoder(NetworkEstimator):
             lambda e: e.mean(-1, dtype=torch.float32 if e.device.type == "mps" else torch.float64), X
         )
 
+    @of_one_fit
     def feature_errors(self, X):
         """Return each feature's part of the reconstruction error of each row.
 
@@ -144,6 +149,7 @@ class BaseAutoEncoder(NetworkEstimator):
         return {"squared_error": 2, "huber": 2, "absolute_error": 1}.get(self._fixed["loss"])
 
     @property
+    @of_one_fit
     def decoder_(self) -> nn.Module:
         """The trained decoder, (n_samples, n_components) -> (n_samples, n_features)."""
         decoder, link = self._fitted_network("decoder_").decoder, self._loss.link

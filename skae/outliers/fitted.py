@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
 
 from skae.estimators.fitted import check_rows
+from skae.estimators.transaction import of_one_fit
 from skae.outliers.errors import ErrorMeasure, cached_errors
 from skae.outliers.threshold import METRICS, best_threshold
 from skae.tables import Table
@@ -31,6 +32,7 @@ class FittedDetector(OutlierMixin, BaseEstimator):
     _of_new_rows: bool  # whether these are of rows that the model, or the members of a bag, were not trained on
     offset_: float
 
+    @of_one_fit
     def score_samples(self, X):
         """Return minus the error of each row; the lower, the more abnormal.
 
@@ -45,6 +47,7 @@ class FittedDetector(OutlierMixin, BaseEstimator):
         """
         return -self._row_errors(self._check_rows(X))
 
+    @of_one_fit
     def decision_function(self, X):
         """Return the threshold minus the error of each row: negative for outliers.
 
@@ -59,6 +62,7 @@ class FittedDetector(OutlierMixin, BaseEstimator):
         """
         return self.score_samples(X) - self.offset_
 
+    @of_one_fit
     def predict(self, X):
         """Tell inliers from outliers.
 
@@ -106,6 +110,7 @@ class FittedDetector(OutlierMixin, BaseEstimator):
             raise ValueError(f"y holds {np.unique(y)[:5]}; it must hold 1 for inliers and -1 for outliers, both.")
         return self.set_threshold(best_threshold(errors, y, metric))
 
+    @of_one_fit
     def p_values(self, X):
         """Return the probability that a normal row has an error as large as each row's: conformal p-values.
 
@@ -138,6 +143,7 @@ class FittedDetector(OutlierMixin, BaseEstimator):
         n_larger = len(self._errors) - np.searchsorted(self._errors, self._row_errors(rows))
         return (1 + n_larger) / (1 + len(self._errors))
 
+    @of_one_fit
     def explain(self, X):
         """Return what each feature adds to the error of each row.
 
@@ -167,6 +173,7 @@ class FittedDetector(OutlierMixin, BaseEstimator):
         names = getattr(self, "feature_names_in_", [f"x{i}" for i in range(rows.shape[1])])
         return pd.DataFrame(contributions, columns=names, index=X.index if isinstance(X, pd.DataFrame) else None)
 
+    @of_one_fit
     def reconstruct(self, X):
         """Return what the autoencoder makes of each row.
 
