@@ -273,11 +273,7 @@ def served():
         (VariationalAutoEncoder(2, **SMALL).fit(X), "score_samples", wide),
         (ConditionalVariationalAutoEncoder(2, **SMALL).fit(X, labels), "predict_proba", wide),
         (StackedAutoEncoderClassifier(2, pretrain_max_iter=1, **SMALL).fit(X, labels), "predict_proba", wide),
-        (
-            AutoEncoderOutlierDetector(novelty=True, n_estimators=2, random_state=0).fit(table(80)),
-            "predict",
-            table(1200),
-        ),
+        (bag.fit(table(80)), "predict", table(1200)),
         (AutoEncoderOutlierDetector(quick(), error="whitened").fit(X), "decision_function", wide),
     ]
 
