@@ -15,6 +15,7 @@ from torch import Tensor
 from skae._compat import check_y
 from skae.estimators.base import NetworkEstimator, TrainingData
 from skae.estimators.transaction import of_one_fit, transaction
+from skae.tables import without_mask
 
 
 class PartlyLabelled(NetworkEstimator):
@@ -135,6 +136,7 @@ class PartlyLabelled(NetworkEstimator):
 def read_labels(X: np.ndarray, y: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return the label of each row of X and whether it is unknown, -1 or, among strings, "-1", both (n,)."""
     # before nullable integers become floats; what is sparse is refused below
+    y = without_mask(y)
     given = np.empty(0) if issparse(y) else np.asarray(y).ravel()
     if given.dtype.kind == "u" and len(given) and given.max() == np.iinfo(given.dtype).max:
         raise ValueError(

@@ -15,7 +15,7 @@ from skae.estimators.fitted import loss_of
 from skae.estimators.transaction import of_one_fit
 from skae.interfaces import Network, Objective
 from skae.objectives import LOSSES, ReconstructionObjective
-from skae.tables import FLOATS
+from skae.tables import FLOATS, without_mask
 
 
 @dataclass(repr=False, eq=False)
@@ -158,7 +158,7 @@ class BaseAutoEncoder(NetworkEstimator):
     def _check_codes(self, Z) -> np.ndarray:
         """Return codes as a float array, or raise where they are not as wide as those of the fit."""
         check_is_fitted(self)
-        Z = check_array(Z, dtype=FLOATS, input_name="Z")
+        Z = check_array(without_mask(Z), dtype=FLOATS, input_name="Z")
         if Z.shape[1] != self._n_features_out:
             raise ValueError(
                 f"Z has {Z.shape[1]} columns; the codes of this {type(self).__name__} have n_components="
