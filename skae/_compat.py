@@ -103,6 +103,26 @@ def limit_to_one_thread(function: Callable[..., Any], *args: Any) -> Any:
             mkl(before_mkl)
 
 
+def compute_alone() -> None:
+    """Let torch compute in the calling thread only, from now on."""
+    if _SETTERS is not None:
+        for limit in _SETTERS:
+            limit(1)
+
+
+if hasattr(os, "register_at_fork"):
+    # OpenMP's threads do not survive a fork: without them the child's first thread would wait for ever
+    os.register_at_fork(after_in_child=compute_alone)
+
+
+# ---- the versions of tensors ---------------------------------------------------------------------------------
+
+
+def version_of(tensor: Tensor) -> int:
+    """Return how often a tensor has been written to."""
+    return tensor._version
+
+
 # ---- the calling thread's modes ------------------------------------------------------------------------------
 
 _InferenceMode = getattr(torch._C, "_InferenceMode", torch.inference_mode)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import copy
+import os
+import threading
 from collections.abc import Callable
 from typing import TypeVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from skae._compat import in_own_modes, limit_to_one_thread
+from skae._compat import in_own_modes, limit_to_one_thread, version_of
 from skae.interfaces import Network
 
 N = TypeVar("N", bound=Network)
@@ -21,6 +24,36 @@ BLOCK_ROWS = {"cpu": 256, "cuda": 8192, "mps": 8192}
 FEW_ROWS = 32  # in the block of a call with no more rows, so that a single row costs little
 BATCHED_ROWS = 128  # in each block of a batch
 BATCHED_VALUES = 2**19  # in blocks that are computed at a time, 2 MB
+
+_copies: WeakKeyDictionary[Network, dict] = WeakKeyDictionary()  # of networks on other devices
+_copying = threading.RLock()
+
+
+def _renew_lock() -> None:
+    global _copying
+    _copying = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):  # another thread may hold the lock, and there is none in the child to release it
+    os.register_at_fork(after_in_child=_renew_lock)
+
+
+def network_for_scoring(network: N, device: torch.device) -> N:
+    """Return the network if it is on the device and in evaluation mode, else a copy that is: threads may share it.
+
+    A copy on another device is kept as long as the network is, and made anew where its weights have changed.
+    """
+    tensors = [*network.parameters(), *network.buffers()]
+    if tensors[0].device != device:
+        with _copying:
+            copies = _copies.setdefault(network, {})
+            versions = [(id(tensor), version_of(tensor)) for tensor in tensors]
+            if device not in copies or copies[device][0] != versions:
+                copies[device] = versions, copy.deepcopy(network).to(device).eval()
+            return copies[device][1]
+    if network.depends_on_mode and any(module.training for module in network.modules()):
+        return copy.deepcopy(network, {id(tensor): tensor for tensor in tensors}).eval()  # of the same weights
+    return network
 
 
 def apply_network(

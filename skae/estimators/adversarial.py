@@ -17,6 +17,7 @@ from skae.device import on_cpu
 from skae.estimators.base import INITIAL_WEIGHTS
 from skae.estimators.parameters import parameter
 from skae.estimators.reconstruction import BaseAutoEncoder
+from skae.estimators.transaction import of_one_fit
 from skae.interfaces import Network, Objective, RowSummary
 from skae.networks import DenseNetwork
 from skae.objectives import LOSSES
@@ -86,6 +87,7 @@ class AdversarialAutoEncoder(BaseAutoEncoder):
 
     _fixed_by_fit: ClassVar[tuple[str, ...]] = (*BaseAutoEncoder._fixed_by_fit, "prior", "discriminator_layer_sizes")
 
+    @of_one_fit
     def sample(self, n_samples=1):
         """Draw rows: the reconstructions of codes that are drawn from the prior.
 

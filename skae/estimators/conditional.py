@@ -16,6 +16,7 @@ from skae.distributed import current_processes
 from skae.estimators.density import DensityScores
 from skae.estimators.labels import PartlyLabelled, read_labels
 from skae.estimators.parameters import parameter
+from skae.estimators.transaction import of_one_fit
 from skae.interfaces import Network, Objective, RowSummary
 from skae.objectives.conditional import ConditionalNetwork, ConditionalObjective
 from skae.objectives.variational import Likelihood
@@ -102,6 +103,7 @@ class ConditionalVariationalAutoEncoder(PartlyLabelled, DensityScores):
     n_draws: int = 4
     classification_weight: float = parameter(1.0, Interval(Real, 0, None, closed="left"))
 
+    @of_one_fit
     def inverse_transform(self, Z, y=None):
         """Return the row that each code stands for in its class.
 
@@ -122,6 +124,7 @@ class ConditionalVariationalAutoEncoder(PartlyLabelled, DensityScores):
             return self._decode_given(Z, self._indices(y, len(Z)))
         return sum(p * self._decode_given(Z, np.full(len(Z), i)) for i, p in enumerate(self.class_prior_.tolist()))
 
+    @of_one_fit
     def sample(self, n_samples=1, y=None):
         r"""Draw rows and their classes: means of :math:`p(x \mid y, z)` for codes :math:`z` from a standard normal.
 

@@ -18,7 +18,7 @@ from skae.estimators.parameters import CATEGORICAL_CONSTRAINTS, parameter
 from skae.estimators.reconstruction import BaseAutoEncoder
 from skae.interfaces import Network, Objective
 from skae.objectives import ReconstructionObjective
-from skae.tables import FLOATS, has_holes, read_rows
+from skae.tables import FLOATS, has_holes, read_rows, without_mask
 from skae.training import bounds
 
 
@@ -97,8 +97,9 @@ class DenoisingAutoEncoder(BaseAutoEncoder):
         return self.reconstruct(X)
 
     def _training_target(self, X: np.ndarray, y) -> np.ndarray | None:
-        if y is None or np.asarray(y).ndim != 2:
+        if y is None or np.ndim(y) < 2:
             return None
+        y = without_mask(y)
         if self._table.is_plain:
             y = check_array(y, dtype=FLOATS, order="C", input_name="y")
         elif np.shape(y) == X.shape:

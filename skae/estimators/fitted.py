@@ -11,8 +11,9 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from skae.device import device_for_scoring, to_cpu
+from skae.estimators.transaction import of_one_fit
 from skae.estimators.versioned import VERSION, Versioned
-from skae.inference import apply_network
+from skae.inference import apply_network, network_for_scoring
 from skae.interfaces import Loss, Network
 from skae.objectives import LOSSES
 from skae.tables import FLOATS, Table, TableLayout, TableLoss, TableNetwork, by_chunks, has_holes, read_rows
@@ -69,6 +70,7 @@ class FittedNetwork(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Versioned
     _layout: TableLayout | None  # None where the network takes no table
     _given_layout: TableLayout | None = None  # of cells, in which a detector gives X
 
+    @of_one_fit
     @by_chunks
     def transform(self, X):
         """Return the code of each row.
@@ -92,18 +94,17 @@ class FittedNetwork(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Versioned
 
     def _apply(self, function: Callable[[Any, Tensor], Tensor], X: np.ndarray, dtype) -> np.ndarray:
         device = device_for_scoring(self.device)
-        network = self._network_for(X)
-        if network.depends_on_mode:
-            network.eval()  # the user may have called encoder_.train()
-        if next(network.parameters()).device != device:
-            network.to(device)
+        network = self._taking_holes(network_for_scoring(self._network, device), X)
         return apply_network(network, function, X, device, dtype)
 
     def _network_for(self, X: np.ndarray | RowStream) -> Network:
         """Return the network, where X holds NaN one that takes them though those of training held none."""
-        if self._layout is None or self._network.layout is not None or not has_holes(X):
-            return self._network
-        return TableNetwork(self._network, self._layout).eval()
+        return self._taking_holes(self._network, X)
+
+    def _taking_holes(self, network: Network, X: np.ndarray) -> Network:
+        if self._layout is None or network.layout is not None or not has_holes(X):
+            return network
+        return TableNetwork(network, self._layout)
 
     # ---- fitted state --------------------------------------------------------------------------------------
 

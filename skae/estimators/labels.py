@@ -15,8 +15,8 @@ from torch import Tensor
 from skae._compat import check_y
 from skae.distributed import current_processes
 from skae.estimators.base import NetworkEstimator, TrainingData
-from skae.estimators.transaction import transaction
-from skae.tables import by_chunks
+from skae.estimators.transaction import of_one_fit, transaction
+from skae.tables import by_chunks, without_mask
 
 
 class PartlyLabelled(NetworkEstimator):
@@ -79,6 +79,7 @@ class PartlyLabelled(NetworkEstimator):
                 self.classes_ = np.unique(classes)
             return super().partial_fit(X, y)
 
+    @of_one_fit
     @by_chunks
     def predict_proba(self, X):
         """Return the probability of each class.
@@ -95,6 +96,7 @@ class PartlyLabelled(NetworkEstimator):
         """
         return softmax(self._apply(self._class_logits, self._check_rows(X), np.float64), axis=1)
 
+    @of_one_fit
     def predict(self, X):
         """Return the most probable class of each row.
 
@@ -137,6 +139,7 @@ class PartlyLabelled(NetworkEstimator):
 def read_labels(X: np.ndarray, y: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return the label of each row of X and whether it is unknown, -1 or, among strings, "-1", both (n,)."""
     # before nullable integers become floats; what is sparse is refused below
+    y = without_mask(y)
     given = np.empty(0) if issparse(y) else np.asarray(y).ravel()
     if given.dtype.kind == "u" and len(given) and given.max() == np.iinfo(given.dtype).max:
         raise ValueError(

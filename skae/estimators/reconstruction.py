@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from skae.estimators.base import NetworkEstimator
 from skae.estimators.fitted import loss_of
+from skae.estimators.transaction import of_one_fit
 from skae.interfaces import Network, Objective
 from skae.objectives import LOSSES, ReconstructionObjective
-from skae.tables import FLOATS, by_chunks
+from skae.tables import FLOATS, by_chunks, without_mask
 
 
 @dataclass(repr=False, eq=False)
@@ -30,6 +31,7 @@ class BaseAutoEncoder(NetworkEstimator):
     def _loss_scale(self, scale: float) -> float:
         return LOSSES[self.loss].scale(scale)
 
+    @of_one_fit
     def inverse_transform(self, Z):
         """Return the row that each code stands for.
 
@@ -46,6 +48,7 @@ class BaseAutoEncoder(NetworkEstimator):
         cells = self._decode(self._check_codes(Z))
         return self._table.decode(cells, Z)
 
+    @of_one_fit
     @by_chunks
     def reconstruct(self, X):
         """Return ``inverse_transform(transform(X))``, in one pass, with the predicted class where there are classes.
@@ -68,6 +71,7 @@ class BaseAutoEncoder(NetworkEstimator):
         link = self._loss.link
         return self._apply(lambda network, x: _linked(link, network(x)), X, X.dtype)
 
+    @of_one_fit
     @by_chunks
     def score_samples(self, X):
         """Return minus the reconstruction error of each row, in the measure of ``loss``.
@@ -91,6 +95,7 @@ class BaseAutoEncoder(NetworkEstimator):
             lambda e: e.mean(-1, dtype=torch.float32 if e.device.type == "mps" else torch.float64), X
         )
 
+    @of_one_fit
     @by_chunks
     def feature_errors(self, X):
         """Return each feature's part of the reconstruction error of each row.
@@ -147,6 +152,7 @@ class BaseAutoEncoder(NetworkEstimator):
         return {"squared_error": 2, "huber": 2, "absolute_error": 1}.get(self._fixed["loss"])
 
     @property
+    @of_one_fit
     def decoder_(self) -> nn.Module:
         """The trained decoder, (n_samples, n_components) -> (n_samples, n_features)."""
         decoder, link = self._fitted_network("decoder_").decoder, self._loss.link
@@ -155,7 +161,7 @@ class BaseAutoEncoder(NetworkEstimator):
     def _check_codes(self, Z) -> np.ndarray:
         """Return codes as a float array, or raise where they are not as wide as those of the fit."""
         check_is_fitted(self)
-        Z = check_array(Z, dtype=FLOATS, input_name="Z")
+        Z = check_array(without_mask(Z), dtype=FLOATS, input_name="Z")
         if Z.shape[1] != self._n_features_out:
             raise ValueError(
                 f"Z has {Z.shape[1]} columns; the codes of this {type(self).__name__} have n_components="

@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skae.estimators.density import DensityScores
 from skae.estimators.parameters import CATEGORICAL_CONSTRAINTS, parameter
+from skae.estimators.transaction import of_one_fit
 from skae.interfaces import Network, Objective, RowSummary
 from skae.objectives.variational import Likelihood, VariationalNetwork, VariationalObjective
 from skae.priors import draw_codes, normal
@@ -87,6 +88,7 @@ class VariationalAutoEncoder(DensityScores):
     _can_be_batched: ClassVar[bool] = True
     _fixed_by_fit: ClassVar[tuple[str, ...]] = (*DensityScores._fixed_by_fit, "categorical_features")
 
+    @of_one_fit
     def sample(self, n_samples=1):
         r"""Draw rows, as the means of :math:`p(x \mid z)` for codes :math:`z` from the standard normal distribution.
 

@@ -10,6 +10,7 @@ from sklearn.base import OutlierMixin
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
 
 from skae.estimators.fitted import check_rows
+from skae.estimators.transaction import of_one_fit
 from skae.estimators.versioned import Versioned
 from skae.outliers.errors import ErrorMeasure, cached_errors
 from skae.outliers.threshold import METRICS, best_threshold
@@ -33,6 +34,7 @@ class FittedDetector(OutlierMixin, Versioned):
     _of_new_rows: bool  # whether these are of rows that the model, or the members of a bag, were not trained on
     offset_: float
 
+    @of_one_fit
     @by_chunks
     def score_samples(self, X):
         """Return minus the error of each row; the lower, the more abnormal.
@@ -48,6 +50,7 @@ class FittedDetector(OutlierMixin, Versioned):
         """
         return -self._row_errors(self._check_rows(X))
 
+    @of_one_fit
     def decision_function(self, X):
         """Return the threshold minus the error of each row: negative for outliers.
 
@@ -62,6 +65,7 @@ class FittedDetector(OutlierMixin, Versioned):
         """
         return self.score_samples(X) - self.offset_
 
+    @of_one_fit
     def predict(self, X):
         """Tell inliers from outliers.
 
@@ -109,6 +113,7 @@ class FittedDetector(OutlierMixin, Versioned):
             raise ValueError(f"y holds {np.unique(y)[:5]}; it must hold 1 for inliers and -1 for outliers, both.")
         return self.set_threshold(best_threshold(errors, y, metric))
 
+    @of_one_fit
     @by_chunks
     def p_values(self, X):
         """Return the probability that a normal row has an error as large as each row's: conformal p-values.
@@ -142,6 +147,7 @@ class FittedDetector(OutlierMixin, Versioned):
         n_larger = len(self._errors) - np.searchsorted(self._errors, self._row_errors(rows))
         return (1 + n_larger) / (1 + len(self._errors))
 
+    @of_one_fit
     @by_chunks
     def explain(self, X):
         """Return what each feature adds to the error of each row.
@@ -172,6 +178,7 @@ class FittedDetector(OutlierMixin, Versioned):
         names = getattr(self, "feature_names_in_", [f"x{i}" for i in range(rows.shape[1])])
         return pd.DataFrame(contributions, columns=names, index=X.index if isinstance(X, pd.DataFrame) else None)
 
+    @of_one_fit
     @by_chunks
     def reconstruct(self, X):
         """Return what the autoencoder makes of each row.

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from sklearn.utils.validation import check_consistent_length
 
 from skae._compat import check_y, warn_user
 from skae.distributed import current_processes
 from skae.random import derived_seeds, random_mask, seed_from
-from skae.tables import is_stream, read_rows, read_stream, some_of
+from skae.tables import is_stream, read_rows, read_stream, some_of, without_mask
 from skae.training import HELD_OUT, RowStream
 
 HOLD_OUT = 1  # key of its random numbers, in addition to the autoencoder's
@@ -41,12 +42,14 @@ def normal_rows(X: np.ndarray | RowStream, y) -> np.ndarray | RowStream:
     """Return the rows that are not labelled -1."""
     if y is None:
         return X
-    y = check_y(y)
+    y = check_y(without_mask(y))
     check_consistent_length(X, y)
+    if pd.isna(y).any():
+        raise ValueError("Input y contains NaN or None. With novelty=True it labels outliers -1 and normal rows 1.")
     outlier = y == -1
     if not outlier.any() and (y != 1).any():
         warn_user(
-            f"y has the labels {np.unique(y)[:5]} and no -1: all rows are trained on as normal ones. Label outliers "
+            f"y has the labels {[*dict.fromkeys(y.tolist())][:5]} and no -1: all rows are trained on as normal ones. Label outliers "
             "-1 and normal rows 1: where 1 stands for outliers, give np.where(y == 1, -1, 1)."
         )
     if outlier.all():

@@ -4,7 +4,7 @@ Everything between takes *cells*, one number for each value of the user's: a num
 of its level, a hole as NaN.
 """
 
-from skae.tables.frames import FLOATS, Table, has_holes, read_rows
+from skae.tables.frames import FLOATS, Table, has_holes, read_rows, without_mask
 from skae.tables.layout import TableLayout
 from skae.tables.loss import TableLoss
 from skae.tables.network import TableNetwork
@@ -22,4 +22,5 @@ __all__ = [
     "read_rows",
     "read_stream",
     "some_of",
+    "without_mask",
 ]

@@ -112,10 +112,21 @@ def read_rows(
     A column of training rows without a value raises, unless it ``may_be_empty``. A table that ``grows`` takes new
     levels for further ones.
     """
+    X = without_mask(X)
     by_name = categorical_features is not None and not isinstance(categorical_features, str)
     frame, dtypes, container = _as_pandas(X, by_name if table is None else any(table.n_levels))
     if frame is None:
-        cells = validate_data(estimator, X, reset=table is None, dtype=FLOATS, ensure_all_finite=not takes_holes)
+        if getattr(getattr(X, "dtype", None), "kind", "") in ("M", "m"):  # frames refuse them, too
+            raise ValueError(f"X holds values of type {X.dtype}: give the days since a date as numbers.")
+        try:
+            cells = validate_data(estimator, X, reset=table is None, dtype=FLOATS, ensure_all_finite=not takes_holes)
+        except (ValueError, OverflowError, RuntimeError) as error:
+            if type(error) is ValueError and "could not convert string" not in str(error):
+                raise
+            raise ValueError(
+                f"X holds what is not a number ({error}). Encode text (OneHotEncoder) or, where the estimator takes "
+                "categories, give a frame or name the columns in categorical_features."
+            ) from error
         found = table or Table.of_numbers(cells.shape[1])
     else:
         validate_data(estimator, X, reset=table is None, skip_check_array=True)
@@ -148,10 +159,14 @@ def _as_pandas(X: Any, has_categories: bool) -> tuple[pd.DataFrame | None, list,
     """Return X as a pandas frame, None for a numeric array; its own dtypes; and what it is."""
     if isinstance(X, pd.DataFrame):
         return X, list(X.dtypes), "pandas"
-    if type(X).__module__.partition(".")[0] == "polars" and hasattr(X, "to_dict"):
+    is_polars = type(X).__module__.partition(".")[0] == "polars"
+    if is_polars and hasattr(X, "collect"):
+        raise TypeError("X is a Polars LazyFrame: give X.collect().")
+    if is_polars and hasattr(X, "to_dict"):
         columns = X.to_dict(as_series=True).values()
         # without pyarrow; text and categories become objects
-        parts = [c.to_numpy() if c.dtype.is_float() or c.dtype.is_integer() else c.to_list() for c in columns]
+        is_plain = [(c.dtype.is_float() or c.dtype.is_integer()) and "128" not in str(c.dtype) for c in columns]
+        parts = [c.to_numpy() if plain else c.to_list() for c, plain in zip(columns, is_plain, strict=True)]
         series = [pd.Series(p, dtype=object if isinstance(p, list) else p.dtype) for p in parts]
         return pd.concat(series, axis=1).set_axis(X.columns, axis=1), list(X.dtypes), "polars"
     if not has_categories:
@@ -166,7 +181,8 @@ def _which_are_categories(frame: pd.DataFrame, categorical_features: Any) -> lis
         return [False] * frame.shape[1]
     if isinstance(categorical_features, str):  # "from_dtype"
         return [_is_category(frame.iloc[:, j]) for j in range(frame.shape[1])]
-    chosen = np.atleast_1d(np.asarray(categorical_features))
+    is_set = isinstance(categorical_features, set | frozenset)
+    chosen = np.atleast_1d(np.asarray([*categorical_features] if is_set else categorical_features))
     if chosen.dtype == bool:
         if len(chosen) != frame.shape[1]:
             raise ValueError(
@@ -201,6 +217,8 @@ def _numbers(column: pd.Series, name: Any) -> np.ndarray:
         return column.to_numpy(dtype=np.float64, na_value=np.nan)
     except (TypeError, ValueError):
         raise ValueError(_neither(column, name)) from None
+    except OverflowError:
+        raise ValueError(f"Column {name!r} of X holds an integer beyond float64: scale it.") from None
 
 
 def _neither(column: pd.Series, name: Any) -> str:
@@ -241,6 +259,13 @@ def _level_numbers(column: pd.Series, name: Any, levels: pd.Index | None, grows:
     return np.where(codes < 0, np.nan, np.append(numbers, 0)[codes]), levels
 
 
+def without_mask(values: Any) -> Any:
+    """Return values of any kind, NaN where an array masks them: NumPy would take what is behind the mask."""
+    if not np.ma.isMaskedArray(values):
+        return values
+    return np.ma.filled(values if values.dtype.kind == "f" else values.astype(object), np.nan)
+
+
 def has_holes(cells: np.ndarray | RowStream) -> bool:
     """Whether some of the cells are NaN, at the cost of a sum where none is."""
     if isinstance(cells, RowStream):
@@ -276,6 +301,7 @@ def limits_of(dtype: Any) -> tuple[float, float] | None:
     name = str(dtype).lower()
     if not name.startswith(("int", "uint")) or name.startswith("interval"):
         return None
-    info = np.iinfo(name.partition("[")[0])  # "int64[pyarrow]"
-    high = float(info.max)
-    return float(info.min), high if high <= info.max else float(np.nextafter(high, 0))
+    kind, _, n_bits = name.partition("[")[0].rpartition("int")  # "int64[pyarrow]"
+    low, most = (0, 2 ** int(n_bits) - 1) if kind else (-(2 ** (int(n_bits) - 1)), 2 ** (int(n_bits) - 1) - 1)
+    high = float(most)
+    return float(low), high if high <= most else float(np.nextafter(high, 0))

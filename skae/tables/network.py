@@ -21,7 +21,7 @@ class TableNetwork(Network):
     def __init__(self, inner: Network, layout: TableLayout, fills_holes: bool = True):
         super().__init__()
         self.inner, self.layout, self.n_members, self.fills_holes = inner, layout, inner.n_members, fills_holes
-        self.broadcasts = inner.broadcasts
+        self.broadcasts, self.training = inner.broadcasts, inner.training
 
     def encode(self, x: Tensor, random: RandomStreams | None = None) -> Tensor:
         """(K, B, n_columns) -> (K, B, n_components)."""
