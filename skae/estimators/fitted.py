@@ -101,7 +101,7 @@ class FittedNetwork(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Versioned
         """Return the network, where X holds NaN one that takes them though those of training held none."""
         return self._taking_holes(self._network, X)
 
-    def _taking_holes(self, network: Network, X: np.ndarray) -> Network:
+    def _taking_holes(self, network: Network, X: np.ndarray | RowStream) -> Network:
         if self._layout is None or network.layout is not None or not has_holes(X):
             return network
         return TableNetwork(network, self._layout)

@@ -15,7 +15,7 @@ from skae.estimators.parameters import SharedParameters
 from skae.inference import too_large_message
 from skae.interfaces import RowSummary
 from skae.random import derived_seeds, random_mask
-from skae.tables import TableLayout, is_stream, read_rows, read_stream
+from skae.tables import TableLayout, read_training_rows
 from skae.training import HELD_OUT, Rows, RowStream, StreamedRows, bounds, in_memory, summarize
 
 SPLIT = 1  # purpose of the seeds, in addition to those of the base
@@ -69,15 +69,12 @@ class ReadsTrainingRows(SharedParameters, FittedNetwork):
 
     def _read_rows(self, X, reset: bool) -> tuple[np.ndarray | RowStream, TableLayout | None]:
         """Return the cells of X and their layout, None for numbers without holes; set the table."""
-        given, processes = self._given_layout, current_processes()
+        given = self._given_layout
         features = getattr(self, "categorical_features", None) if given is None else None
         takes_tables = self._takes_tables() if reset else self._takes_holes
-        known = None if reset else self._table
-        cells: np.ndarray | RowStream
-        if is_stream(X, self.max_memory) or processes.rows == "shards":
-            table, cells = read_stream(self, X, self.max_memory, processes, known, features, takes_tables)
-        else:
-            table, cells = read_rows(self, X, known, features, takes_tables, may_be_empty=given is not None)
+        table, cells = read_training_rows(
+            self, X, None if reset else self._table, features, takes_tables, may_be_empty=given is not None
+        )
         if not reset:
             return cells, self._layout
         if any(table.n_levels) and not takes_tables:

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_consistent_length
 from skae._compat import check_y, warn_user
 from skae.distributed import current_processes
 from skae.random import derived_seeds, random_mask, seed_from
-from skae.tables import is_stream, read_rows, read_stream, some_of, without_mask
+from skae.tables import read_training_rows, some_of, without_mask
 from skae.training import HELD_OUT, RowStream
 
 HOLD_OUT = 1  # key of its random numbers, in addition to the autoencoder's
@@ -23,12 +23,7 @@ def read_table(detector: Any, X) -> np.ndarray | RowStream:
     if autoencoder is not None and isinstance(features, str):
         features = getattr(autoencoder, "categorical_features", None)
     takes_tables = autoencoder is None or autoencoder._takes_tables()
-    processes = current_processes()
-    cells: np.ndarray | RowStream
-    if is_stream(X, detector.max_memory) or processes.rows == "shards":
-        table, cells = read_stream(detector, X, detector.max_memory, processes, None, features, takes_tables)
-    else:
-        table, cells = read_rows(detector, X, None, features, takes_tables)
+    table, cells = read_training_rows(detector, X, None, features, takes_tables)
     if any(table.n_levels):
         if not takes_tables:
             autoencoder._refuse(table)
@@ -49,8 +44,8 @@ def normal_rows(X: np.ndarray | RowStream, y) -> np.ndarray | RowStream:
     outlier = y == -1
     if not outlier.any() and (y != 1).any():
         warn_user(
-            f"y has the labels {[*dict.fromkeys(y.tolist())][:5]} and no -1: all rows are trained on as normal ones. Label outliers "
-            "-1 and normal rows 1: where 1 stands for outliers, give np.where(y == 1, -1, 1)."
+            f"y has the labels {[*dict.fromkeys(y.tolist())][:5]} and no -1: all rows are trained on as normal ones. "
+            "Label outliers -1 and normal rows 1: where 1 stands for outliers, give np.where(y == 1, -1, 1)."
         )
     if outlier.all():
         raise ValueError("y labels every row -1: with novelty=True no row is left to train on.")

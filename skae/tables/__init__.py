@@ -8,7 +8,7 @@ from skae.tables.frames import FLOATS, Table, has_holes, read_rows, without_mask
 from skae.tables.layout import TableLayout
 from skae.tables.loss import TableLoss
 from skae.tables.network import TableNetwork
-from skae.tables.streams import by_chunks, is_stream, read_stream, some_of
+from skae.tables.streams import by_chunks, read_training_rows, some_of
 
 __all__ = [
     "FLOATS",
@@ -18,9 +18,8 @@ __all__ = [
     "TableNetwork",
     "by_chunks",
     "has_holes",
-    "is_stream",
     "read_rows",
-    "read_stream",
+    "read_training_rows",
     "some_of",
     "without_mask",
 ]

@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 
 from skae.device import free_memory
-from skae.distributed import Processes
+from skae.distributed import Processes, current_processes
 from skae.tables.frames import Table, read_rows
 from skae.tables.layout import CellStatistics
 from skae.training import CHUNK, RowStream, prefetched, stream_of
@@ -102,19 +102,22 @@ def by_chunks(method: M) -> M:
     return cast(M, call)
 
 
-def read_stream(
+def read_training_rows(
     estimator: Any,
     X: Any,
-    max_memory: float | str,
-    processes: Processes,
     table: Table | None,
     categorical_features: Any,
     takes_holes: bool,
-) -> tuple[Table, RowStream]:
-    """Return the table of a stream and its cells, as `read_rows` does; all rows are read once.
+    may_be_empty: bool = False,
+) -> tuple[Table, np.ndarray | RowStream]:
+    """Return the table of X and its cells as `read_rows` does, of a stream as a stream, which is read once.
 
-    Processes that are given the same rows take different ones of them, and all learn the same table.
+    What is a shard of the rows of several processes is a stream, too. Processes that are given the same stream take
+    different rows of it. All learn the same table.
     """
+    processes, max_memory = current_processes(), estimator.max_memory
+    if not (is_stream(X, max_memory) or processes.rows == "shards"):
+        return read_rows(estimator, X, table, categorical_features, takes_holes, may_be_empty)
     pieces = pieces_of(X, max_memory)
     if not pieces.repeats:
         raise ValueError(
