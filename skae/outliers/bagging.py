@@ -12,8 +12,9 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.callback import CallbackSupportMixin
 
 from skae._compat import fit_context, warn_user
-from skae.estimators.batched_training import Fit, can_be_batched, train_batched
+from skae.estimators.batched_training import Fit
 from skae.estimators.fitted import fitted_state
+from skae.estimators.parallel_training import train_in_workers
 from skae.outliers.errors import CHUNK_ROWS
 from skae.random import derived_seeds, seed_from
 from skae.tables import TableLayout, has_holes
@@ -130,7 +131,7 @@ class BaggedAutoEncoders(CallbackSupportMixin, BaseEstimator):
             unfitted = [fit for fit in fits if not fit.autoencoder.__sklearn_is_fitted__()]
             # callbacks need the epochs of each
             if not getattr(self, "_skl_callbacks", None):
-                train_batched([fit for fit in unfitted if can_be_batched(fit.autoencoder)])
+                train_in_workers([fit for fit in unfitted if not getattr(fit.autoencoder, "_skl_callbacks", None)])
             for autoencoder, Z, rows in unfitted:
                 if not autoencoder.__sklearn_is_fitted__():
                     fit_within(context.subcontext(task_name="fit-member"), self, autoencoder, Z[rows])
