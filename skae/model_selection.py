@@ -134,6 +134,10 @@ class BatchedGridSearchCV(Versioned, GridSearchCV):
         return tags
 
     def _run_search(self, evaluate_candidates, *, callback_ctx):
+        with joblib.parallel_config("sequential"):  # dask's backend does not heed n_jobs=1
+            self._search_here(evaluate_candidates, callback_ctx)
+
+    def _search_here(self, evaluate_candidates, callback_ctx):
         # callbacks that follow every fit to its epochs, however deep it lies, see none in a batch
         if any(getattr(c, "max_propagation_depth", 0) is None for c in getattr(self, "_skl_callbacks", ())):
             super()._run_search(evaluate_candidates, callback_ctx=callback_ctx)

@@ -295,6 +295,50 @@ def test_any_frame_is_fitted_scored_and_filled(frame, kind):
     pd.testing.assert_frame_equal(frame, before)
 
 
+# ---- columns of pyarrow ----------------------------------------------------------------------------------------
+
+ARROW = {  # a name that pandas takes for a dtype, None: a dictionary; values; number of levels
+    "int64[pyarrow]": ([3, 1, 3, 2], 0),
+    "uint8[pyarrow]": ([3, 1, 3, 2], 0),
+    "double[pyarrow]": ([0.5, 1.0, 2.5, 2.0], 0),
+    "float[pyarrow]": ([0.5, 1.0, 2.5, 2.0], 0),
+    "bool[pyarrow]": ([True, False, True, True], 2),
+    "string[pyarrow]": (["b", "a", "b", "c"], 3),
+    "large_string[pyarrow]": (["b", "a", "b", "c"], 3),
+    "dictionary": (["b", "a", "b", "c"], 3),
+}
+
+
+@pytest.mark.parametrize("dtype", ARROW)
+def test_columns_of_pyarrow_are_those_of_python(dtype):
+    pyarrow = pytest.importorskip("pyarrow")
+    values, n_levels = ARROW[dtype]
+    values = [*values, None] * 3
+    if dtype == "dictionary":
+        column = pd.Series(pd.arrays.ArrowExtensionArray(pyarrow.array(values).dictionary_encode()))
+    else:
+        column = pd.Series(values, dtype=dtype)
+    frame = pd.DataFrame({"x": np.arange(15.0), "c": column})
+    table, cells = cells_of(frame)
+    assert table.n_levels == (0, n_levels)
+    expected, expected_cells = cells_of(pd.DataFrame({"x": np.arange(15.0), "c": pd.Series(values, dtype=object)}))
+    assert table.n_levels == expected.n_levels
+    np.testing.assert_array_equal(cells, expected_cells)
+    for kind in (AutoEncoderTransformer, DenoisingAutoEncoder):
+        made = quick(kind, max_iter=1).fit(frame).reconstruct(frame)
+        pd.testing.assert_frame_equal(made.iloc[:0], frame.iloc[:0])
+        assert not made.isna().any(axis=None)
+
+
+@pytest.mark.parametrize("dtype", ["timestamp[ns][pyarrow]", "duration[s][pyarrow]", "date32[pyarrow]"])
+def test_times_of_pyarrow_are_refused_as_those_of_pandas(dtype):
+    pytest.importorskip("pyarrow")
+    frame = pd.DataFrame({"x": np.arange(4.0), "c": pd.Series([1, 2, 3, 4]).astype("int64[pyarrow]")})
+    if dtype == "date32[pyarrow]":
+        frame["c"] = frame["c"].astype("int32[pyarrow]")
+    assert_refused(quick(), frame.astype({"c": dtype}), "Column 'c' of X holds .*give the days since a date")
+
+
 # ---- errors ----------------------------------------------------------------------------------------------------
 
 BAD = {

@@ -12,8 +12,10 @@ from sklearn.base import clone
 from sklearn.callback import CallbackSupportMixin
 
 from skae._compat import fit_context, warn_user
-from skae.estimators.batched_training import Fit, can_be_batched, train_batched
-from skae.estimators.fitted import fitted_state
+from skae.distributed import ALONE, Processes, alone, current_processes
+from skae.estimators.batched_training import Fit
+from skae.estimators.fitted import adopt_state, fitted_state
+from skae.estimators.parallel_training import train_in_workers
 from skae.estimators.versioned import Versioned
 from skae.outliers.errors import CHUNK_ROWS
 from skae.random import derived_seeds, seed_from
@@ -91,10 +93,10 @@ class BaggedAutoEncoders(CallbackSupportMixin, Versioned):
         self.scale_free = scale_free
         self.random_state = random_state
 
-    def draw_fits(self, X: np.ndarray) -> list[Fit]:
-        """Return new, unfitted members and the rows for each."""
+    def draw_fits(self, X: np.ndarray, processes: Processes = ALONE) -> list[Fit]:
+        """Return new, unfitted members and the rows for each, the same in all processes."""
         own = self.bags[0][0].random_state if self.random_state is None else self.random_state
-        seed, *seeds = derived_seeds(seed_from(own), n_members=1 + self._n_members)
+        seed, *seeds = derived_seeds(processes.first(seed_from(own)), n_members=1 + self._n_members)
         rng = np.random.default_rng(seed)
         layout = self._given_layout
         self._scaler = ColumnScaler(X, None if layout is None else layout.n_levels) if self.scale_free else None
@@ -121,20 +123,36 @@ class BaggedAutoEncoders(CallbackSupportMixin, Versioned):
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
-        """Train the members; an interruption keeps those that have been trained."""
+        """Train the members; an interruption keeps those that have been trained.
+
+        Several processes, which have the same rows, train some of the members each.
+        """
         context = self._init_callback_context(max_subtasks=self._n_members)
         context.call_on_fit_task_begin(estimator=self, X=X)
+        processes = current_processes()
+        with alone():
+            self._fit_members(X, processes, context)
+        context.call_on_fit_task_end(estimator=self, X=X)
+        return self
+
+    def _fit_members(self, X: np.ndarray, processes: Processes, context: Any) -> None:
         planned_for, fits = self.__dict__.pop("_planned", (None, []))
         if planned_for is not X:
-            fits = self.draw_fits(X)
+            fits = self.draw_fits(X, processes)
+        unfitted = [fit for fit in fits if not fit.autoencoder.__sklearn_is_fitted__()]
+        own = unfitted[processes.rank :: processes.size]
         try:
-            unfitted = [fit for fit in fits if not fit.autoencoder.__sklearn_is_fitted__()]
             # callbacks need the epochs of each
             if not getattr(self, "_skl_callbacks", None):
-                train_batched([fit for fit in unfitted if can_be_batched(fit.autoencoder)])
-            for autoencoder, Z, rows in unfitted:
+                train_in_workers([fit for fit in own if not getattr(fit.autoencoder, "_skl_callbacks", None)])
+            for autoencoder, Z, rows in own:
                 if not autoencoder.__sklearn_is_fitted__():
                     fit_within(context.subcontext(task_name="fit-member"), self, autoencoder, Z[rows])
+            if processes.size > 1:
+                states = processes.gather([fitted_state(fit.autoencoder) for fit in own])
+                for rank, of_rank in enumerate(states):
+                    for fit, state in zip(unfitted[rank :: processes.size], of_rank, strict=True):
+                        adopt_state(fit.autoencoder, state)
         except (KeyboardInterrupt, FloatingPointError) as error:
             n_fitted = len(self.autoencoders_)
             error.add_note(f"Of {len(fits)} members {n_fitted} are fitted, the others left out.")
@@ -142,8 +160,6 @@ class BaggedAutoEncoders(CallbackSupportMixin, Versioned):
         finally:
             if self.autoencoders_:
                 self._measure_members(fits[0].X)
-        context.call_on_fit_task_end(estimator=self, X=X)
-        return self
 
     def plan(self, X: np.ndarray) -> list[Fit]:
         """Return `draw_fits` of X, to be trained before `fit` is called."""

@@ -206,7 +206,7 @@ def _is_category(column: pd.Series) -> bool:
         return True
     if types.is_object_dtype(dtype):
         return types.infer_dtype(column, skipna=True) not in NUMERIC_OBJECTS
-    return types.is_string_dtype(dtype)
+    return types.is_string_dtype(dtype) or str(dtype).startswith("dictionary<")  # of pyarrow
 
 
 def _numbers(column: pd.Series, name: Any) -> np.ndarray:
