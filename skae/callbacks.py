@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import logging
 import os
-import pickle
 import re
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,11 +12,14 @@ from numbers import Integral
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
-from uuid import uuid4
 
 from sklearn.callback import FitCallback
 
+from skae.distributed import current_processes
 from skae.estimators.base import NetworkEstimator
+from skae.estimators.progress import SavedFit
+from skae.persistence import ArtifactError, code_of, read_artifact, safetensors_of_torch, write_artifact
+from skae.training import History
 
 logger = logging.getLogger(__name__)
 
@@ -35,14 +37,17 @@ class _FitFollower(FitCallback):
         """Add an epoch to the record of its fit, or end the record."""
         if isinstance(estimator, NetworkEstimator) and context.task_name == "epoch":
             if context.parent not in self._records:
-                # a callback passed down is otherwise torn down after the outermost fit, and never in a worker process
-                to_tear_down = getattr(estimator, "_skl_callbacks_to_teardown", [])
-                if self not in to_tear_down:
-                    to_tear_down.append(self)
-                self._records[context.parent] = self._begin_record(*_root_and_place(context.parent))
-            self._records[context.parent].add_epoch(context.task_id + 1, fitted_estimator)
+                self._begin(estimator, context.parent, self._begin_record(*_root_and_place(context.parent)))
+            self._records[context.parent].add_epoch(fitted_estimator)
         elif context in self._records:
             self._records.pop(context).end(fitted_estimator)
+
+    def _begin(self, estimator, context, record) -> None:
+        # a callback passed down is otherwise torn down after the outermost fit, and never in a worker process
+        to_tear_down = getattr(estimator, "_skl_callbacks_to_teardown", [])
+        if self not in to_tear_down:
+            to_tear_down.append(self)
+        self._records[context] = record
 
     def teardown(self, estimator, context):
         """End the record of a fit that has failed."""
@@ -109,7 +114,7 @@ class _Run:
         self._writer: Any = None
         self._folder, self._has_failed = folder, False
 
-    def add_epoch(self, number, fitted) -> None:
+    def add_epoch(self, fitted) -> None:
         if self._has_failed:
             return
         try:
@@ -131,56 +136,68 @@ class _Run:
 
 
 class Checkpoint(_FitFollower):
-    """Save an autoencoder every few epochs and after the last, so that a long fit survives a crash.
+    """Save an autoencoder every few epochs and after the last, so that a fit can go on after it was killed.
 
-    The file is a pickle of the fitted autoencoder without its callbacks. It is replaced as a whole, so there is a
-    readable one at any time. A fit that fails or is interrupted saves the state after its last complete epoch. A warm
-    start from the file continues, with a new optimizer and a new learning-rate schedule. If a file cannot be saved, a
-    warning is logged, once for each fit. The fit goes on, and the earlier file stays.
+    Each file is one of `skae.load`, which returns the autoencoder as it was after its last epoch. It also holds the
+    state of the optimizer and all else that training needs: with ``resume`` the same call of `fit` goes on from it,
+    and on a CPU ends with the same bits as one that was never killed. A fit that had ended is not run again.
 
-    A pipeline, a search or a detector passes the checkpoint down to the autoencoders in it, in worker processes too:
-    set it on the outermost estimator. Each fit has a file named for its place: with ``path="iris.pickle"`` the 13th
-    fit of a search saves to ``iris.search-0.candidate-split-evaluation-12.pickle`` and its last, on all rows, to
-    ``iris.refit-with-best-params-1.pickle``. A later fit in the same place replaces the file. Functions that do not
-    support callbacks, such as `cross_validate`, give no place: their fits replace each other's file.
+    Every fit has a file of its own, named for its place and for its parameters and rows: with ``path="iris.skae"`` a
+    fit saves to ``iris.1f0c9a2e.skae``, the 13th fit of a search to
+    ``iris.search-0.candidate-split-evaluation-12.5d8e01b7.skae``. Set it on the outermost estimator: a pipeline, a
+    search and a detector pass it down to the autoencoders in it, in worker processes too. The members of a bag are
+    trained one by one then.
+
+    A file is replaced as a whole, so there is a readable one at any time. A fit that fails or is interrupted saves the
+    state after its last complete epoch. If a file cannot be saved, a warning is logged, once for each fit; the fit
+    goes on, and the earlier file stays. Pre-training is not saved: a stacked autoencoder that is killed in it begins
+    anew.
 
     Parameters
     ----------
     path : str or path
-        File to save to. Its folder is created if needed.
+        File to save to, by convention with the suffix ``.skae``. Its folder is created if needed.
     every : int, default=10
         Number of epochs between two checkpoints.
+    resume : bool, default=False
+        Whether a fit goes on from its file, where there is one. With ``random_state=None`` it has the seed of the
+        earlier one.
 
     Raises
     ------
+    ImportError
+        If safetensors is not installed.
     ValueError
         If ``every`` is not an integer of 1 or more. From `fit`, before training, if no file can be saved to ``path``.
+    skae.persistence.ArtifactError
+        From `fit`, before training, if the file to go on from is damaged or of another fit. The file stays.
 
     Examples
     --------
-    >>> import pickle
     >>> from pathlib import Path
     >>> from tempfile import TemporaryDirectory
     >>> from sklearn.datasets import load_iris
-    >>> from skae import AutoEncoderTransformer
+    >>> from skae import AutoEncoderTransformer, load
     >>> from skae.callbacks import Checkpoint
     >>> X, _ = load_iris(return_X_y=True)
     >>> autoencoder = AutoEncoderTransformer(2, max_iter=25)
     >>> with TemporaryDirectory() as folder:
-    ...     path = Path(folder, "iris.pickle")
-    ...     autoencoder.set_callbacks(Checkpoint(path)).fit(X)
-    ...     saved = pickle.loads(path.read_bytes())
+    ...     autoencoder.set_callbacks(Checkpoint(Path(folder, "iris.skae"), resume=True)).fit(X)
+    ...     (path,) = Path(folder).glob("iris.*.skae")
+    ...     load(path).n_iter_
     AutoEncoderTransformer(...)
-    >>> saved.set_params(warm_start=True, max_iter=5).fit(X).n_iter_
-    30
+    25
     """
 
-    def __init__(self, path, every=10):
+    def __init__(self, path, every=10, resume=False):
         if not isinstance(every, Integral) or every < 1:
             raise ValueError(f"every={every!r} must be a number of epochs, an integer of 1 or more.")
+        if not isinstance(resume, bool):
+            raise ValueError(f"resume={resume!r} must be True or False.")
+        safetensors_of_torch()  # raises now, not in the fit
         super().__init__()
         self.path = Path(path).absolute()  # a worker process may be in another folder
-        self.every = int(every)
+        self.every, self.resume = int(every), resume
 
     def setup(self, estimator, context):
         """Make the folder and try to write there."""
@@ -192,44 +209,74 @@ class Checkpoint(_FitFollower):
         except OSError as error:
             raise ValueError(f"path={str(self.path)!r} cannot be written: {error}. Give another.") from error
 
-    def _begin_record(self, root, place):
-        return _File(self.path.with_name(".".join([self.path.stem, *place]) + self.path.suffix), self.every)
+    def on_fit_task_begin(self, estimator, context, *, metadata=None):
+        """Begin the record of a fit of an autoencoder, and let it go on from its file."""
+        if not isinstance(estimator, NetworkEstimator) or context.task_name == "epoch" or metadata is None:
+            return
+        key, processes = metadata["fit_key"], current_processes()
+        place = [*_root_and_place(context)[1], key[:8]]
+        path = self.path.with_name(".".join([self.path.stem, *place]) + self.path.suffix)
+        saved = None
+        if self.resume and processes.rank == 0 and path.exists():
+            saved = _read(path, key, estimator)
+            logger.info("%s goes on from %s.", type(estimator).__name__, path)
+        if self.resume:
+            metadata["progress"].saved = processes.first(saved)
+        # processes that train one network write one file
+        self._begin(estimator, context, _File(path, key, self.every if processes.rank == 0 else None))
+
+
+def _read(path: Path, key: str, estimator: NetworkEstimator) -> SavedFit:
+    """Return the fit that a file holds, or raise where it is not this one."""
+    fitted, training = read_artifact(path, **code_of(estimator))
+    if type(fitted) is not type(estimator) or training is None or training["fit_key"] != key:
+        raise ArtifactError(
+            f"{str(path)!r} is no checkpoint of this fit: it has other parameters or rows. Move it away."
+        )
+    history = training["history"]
+    return SavedFit(fitted, None if history is None else History.of_snapshot(history))
 
 
 class _File:
     """A fit's last checkpoint."""
 
-    def __init__(self, path: Path, every: int):
-        self._path, self._every, self._has_warned = path, every, False
+    def __init__(self, path: Path, key: str, every: int | None):
+        self._path, self._key, self._every, self._has_warned = path, key, every, False
+        self._latest: tuple[NetworkEstimator, dict | None] | None = None  # what is still to be saved
 
-    def add_epoch(self, number, fitted) -> None:
-        self._latest = fitted
-        if number % self._every == 0:
+    def add_epoch(self, fitted) -> None:
+        if self._every is None:
+            return
+        history = fitted._history
+        # weights and states of the optimizer are changed by the next epoch, which may fail
+        self._latest = _without_callbacks(fitted, _network=copy.deepcopy(fitted._network)), history.snapshot()
+        if len(history.epochs) % self._every == 0:
             self._save()
 
     def end(self, fitted=None) -> None:
-        if fitted is not None:  # with early stopping, its best weights
-            self._latest = fitted
+        if fitted is not None and self._every is not None:  # with early stopping, its best weights
+            self._latest = _without_callbacks(fitted), None
         self._save()
 
     def _save(self) -> None:
-        unfinished = self._path.with_name(f"{self._path.name}.{uuid4().hex}.part")
+        if self._latest is None:
+            return
+        fitted, history = self._latest
         try:
-            saved = copy.copy(self._latest)
-            # the task tree of this fit, and callbacks that may not be picklable
-            saved.__dict__ = {name: value for name, value in vars(saved).items() if "callback" not in name}
-            with unfinished.open("xb") as file:
-                pickle.dump(saved, file)
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.replace(self._path)
-        except Exception as error:  # pickling runs the code of whatever the estimator holds
+            write_artifact(self._path, fitted, {"fit_key": self._key, "history": history})
+            self._latest = None
+        except Exception as error:  # a full disk; parameters of any kind
             if not self._has_warned:
                 self._has_warned = True
                 logger.warning("Checkpoint cannot save to %s: %s: %s", self._path, type(error).__name__, error)
-        finally:
-            with suppress(OSError):
-                unfinished.unlink(missing_ok=True)
+
+
+def _without_callbacks(fitted: NetworkEstimator, **changes: Any) -> NetworkEstimator:
+    """Return a copy without callbacks, the task tree of the fit and its history."""
+    attributes = {name: value for name, value in vars(fitted).items() if "callback" not in name and name != "_history"}
+    saved = object.__new__(type(fitted))
+    saved.__dict__ = attributes | changes
+    return saved
 
 
 def _root_and_place(fit) -> tuple[Any, list[str]]:

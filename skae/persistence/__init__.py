@@ -1,7 +1,17 @@
 """Files: saved estimators, ONNX."""
 
 from skae.persistence.artifact import load, read_artifact, save, write_artifact
-from skae.persistence.container import ArtifactError
+from skae.persistence.container import ArtifactError, safetensors_of_torch
+from skae.persistence.estimators import code_of
 from skae.persistence.pipelines import register_with_skops
 
-__all__ = ["ArtifactError", "load", "read_artifact", "register_with_skops", "save", "write_artifact"]
+__all__ = [
+    "ArtifactError",
+    "code_of",
+    "load",
+    "read_artifact",
+    "register_with_skops",
+    "safetensors_of_torch",
+    "save",
+    "write_artifact",
+]

@@ -40,14 +40,14 @@ def pack(document: Any, tensors: dict[str, Tensor]) -> list[bytes]:
     text = json.dumps(document, allow_nan=False, separators=(",", ":")).encode()
     if len(text) > MAX_JSON:
         raise ValueError(f"The estimator has {len(text)} bytes of parameters and attributes; a file holds {MAX_JSON}.")
-    weights = _safetensors().save(tensors)
+    weights = safetensors_of_torch().save(tensors)
     lengths = LENGTHS.pack(len(text), len(weights))
     return [MAGIC, _sha256([lengths, text, weights]), lengths, text, weights]
 
 
 def unpack(file: BinaryIO, size: int) -> tuple[Any, dict[str, Tensor]]:
     """Return what `pack` was given, from a file of so many bytes; raise an `ArtifactError` where it is not whole."""
-    safetensors = _safetensors()
+    safetensors = safetensors_of_torch()
     header = file.read(HEADER.size)
     if header[: len(MAGIC)] != MAGIC:
         raise ArtifactError("it is no file of skae.save, or its beginning is damaged")
@@ -98,7 +98,8 @@ def _refuse(constant: str) -> None:
     raise ArtifactError(f"its JSON holds {constant}")
 
 
-def _safetensors() -> Any:
+def safetensors_of_torch() -> Any:
+    """Return the module of safetensors, or raise an ImportError that says how to install it."""
     try:
         from safetensors import torch
     except ImportError as error:

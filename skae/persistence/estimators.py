@@ -112,12 +112,22 @@ def check_attributes(estimator: BaseEstimator, values: dict[str, Any], is_fitted
 # ---- estimators ----------------------------------------------------------------------------------------------
 
 
+def code_of(estimator: BaseEstimator) -> dict[str, Any]:
+    """Return the parameters of an autoencoder that hold code of the user's."""
+    parameters = estimator.get_params(deep=False)
+    return {name: parameters[name] for name in CODE if _is_code(parameters.get(name))}
+
+
+def _is_code(value: Any) -> bool:
+    return not (value is None or isinstance(value, str) or type(value) in SPECIFICATIONS)
+
+
 def _write_values(writer: Writer, estimator: BaseEstimator, values: dict[str, Any]) -> dict[str, Any]:
     """Return parameters or attributes as JSON."""
     written = {}
     for name, value in values.items():
         try:
-            if name in CODE and not (value is None or isinstance(value, str) or type(value) in SPECIFICATIONS):
+            if name in CODE and _is_code(value):
                 written[name] = writer.user_code(name, value)
             elif name not in LEFT_OUT:
                 written[name] = writer.of(value)

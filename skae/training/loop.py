@@ -101,10 +101,11 @@ class History:
             self.best = BestWeights(np.where(better, monitored, earlier.losses), len(self.epochs), weights)
 
     def snapshot(self) -> dict[str, Any]:
-        """Return all of it as plain data and copies of tensors, between two epochs; `History.of_snapshot` reads it."""
+        """Return all of it as plain data and copies of tensors, between two epochs; `of_snapshot` reads it."""
         assert self.best is not None
         return {
-            "epochs": list(self.epochs),
+            "losses": np.array(self.losses),  # (n_epochs, K)
+            "validation_losses": np.array(self.validation_losses),
             "best": tuple(self.best),
             "stall": tuple(self.stall),
             "optimizer_states": [[tensor.clone() for tensor in state] for state in self.optimizer_states],
@@ -115,7 +116,10 @@ class History:
     @classmethod
     def of_snapshot(cls, snapshot: dict[str, Any]) -> History:
         """Return the history from which `train` goes on."""
-        return cls(**snapshot | {"best": BestWeights(*snapshot["best"]), "stall": Stall(*snapshot["stall"])})
+        states = dict(snapshot)
+        losses, held_out = list(states.pop("losses")), list(states.pop("validation_losses"))
+        epochs = list(zip(losses, held_out or [None] * len(losses), strict=True))
+        return cls(epochs, BestWeights(*states.pop("best")), Stall(*states.pop("stall")), **states)
 
 
 def train(
