@@ -1,0 +1,97 @@
+"""Fits of two processes that train together; `test_distributed.py` starts them and compares what they save."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.datasets import load_digits
+
+from skae import (
+    AdversarialAutoEncoder,
+    AutoEncoderOutlierDetector,
+    AutoEncoderTransformer,
+    ConditionalVariationalAutoEncoder,
+    DenoisingAutoEncoder,
+    StackedAutoEncoder,
+    VariationalAutoEncoder,
+)
+from skae.distributed import data_parallel
+
+X, y = load_digits(return_X_y=True)
+X = (X[:1000] / 16).astype(np.float32)
+y = y[:1000]
+TABLE = pd.DataFrame(
+    {"x": X[:, 20], "y": X[:, 21], "kind": np.array(["a", "b", "c", "d"])[(X[:, 28] * 3.9).astype(int)]}
+)
+TABLE.loc[::7, "x"] = np.nan
+QUICK = {"hidden_layer_sizes": (16,), "max_iter": 3, "batch_size": 64, "random_state": 0}
+ALL_ROWS = {**QUICK, "batch_size": len(X)}
+
+# equal to those of one process: losses without noise, on the same batches
+SAME = {
+    "plain": lambda X: AutoEncoderTransformer(8, **QUICK).fit(X),
+    "early stopping": lambda X: AutoEncoderTransformer(8, early_stopping=True, **QUICK).fit(X),
+    "tied weights": lambda X: StackedAutoEncoder(8, pretrain_max_iter=2, **QUICK).fit(X),
+    "huber": lambda X: AutoEncoderTransformer(8, loss="huber", **QUICK).fit(X),
+}
+SHARDS = {
+    "all rows in a batch": lambda X: AutoEncoderTransformer(8, **ALL_ROWS).fit(X),
+    "a detector": lambda X: AutoEncoderOutlierDetector(AutoEncoderTransformer(8, **ALL_ROWS), novelty=True).fit(X),
+}
+# the same in all processes
+AGREE = {
+    "variational": lambda X: VariationalAutoEncoder(4, **QUICK | {"random_state": None}).fit(X),
+    "adversarial": lambda X: AdversarialAutoEncoder(4, **QUICK).fit(X),
+    "denoising, early stopping": lambda X: DenoisingAutoEncoder(4, early_stopping=True, **QUICK).fit(X),
+    "a bag": lambda X: AutoEncoderOutlierDetector(
+        DenoisingAutoEncoder(4, **QUICK), n_estimators=3, error="whitened"
+    ).fit(X),
+    "the default detector": lambda X: AutoEncoderOutlierDetector(n_estimators=8).fit(X[:, :6]),
+    "held out": lambda X: AutoEncoderOutlierDetector(DenoisingAutoEncoder(4, **QUICK), calibration_fraction=0.2).fit(X),
+}
+
+
+def result(estimator):
+    """Return the numbers of a fit: scores, weights, the threshold."""
+    model = getattr(estimator, "autoencoder_", estimator)
+    states = [member._network.state_dict() for member in getattr(model, "autoencoders_", [model])]
+    weights = np.concatenate([tensor.numpy().ravel() for state in states for tensor in state.values()])
+    curve = getattr(model, "loss_curve_", [])
+    return np.r_[weights, curve, getattr(estimator, "threshold_", 0.0)]
+
+
+def main(folder):
+    with data_parallel("same", timeout=30) as processes:
+        fits = {name: result(fit(X)) for name, fit in SAME.items()}
+        fits |= {f"{name}, same": result(fit(X)) for name, fit in AGREE.items()}
+    with data_parallel("shards", timeout=30) as processes:
+        own, labels, table = (rows[processes.rank :: 2] for rows in (X, y, TABLE))
+        fits |= {name: result(fit(own)) for name, fit in (SHARDS | AGREE).items()}
+        known = np.where(np.arange(len(labels)) < 50, labels, -1)
+        fits["classes"] = result(ConditionalVariationalAutoEncoder(4, **QUICK).fit(own[known != 3], known[known != 3]))
+        # each process knows levels of its own
+        fits["categories"] = result(
+            AutoEncoderTransformer(2, **QUICK).fit(table[table["kind"] != "abcd"[processes.rank]])
+        )
+        fits["more rows here"] = result(AutoEncoderTransformer(4, **QUICK).fit(own[: 100 + 150 * processes.rank]))
+    np.savez(Path(folder, f"{processes.rank}.npz"), **fits)
+
+
+def train_for_long(folder):
+    """Train until one process is killed; say what the other one raises."""
+    with data_parallel("shards", timeout=20) as processes:
+        autoencoder = AutoEncoderTransformer(8, hidden_layer_sizes=(16,), random_state=0).fit(X)
+        Path(folder, f"{processes.rank}.started").touch()
+        try:
+            autoencoder.set_params(max_iter=10**6).fit(X)
+        except ConnectionError as error:
+            is_as_before = autoencoder.n_iter_ == 100
+            Path(folder, f"{processes.rank}.error").write_text(f"{is_as_before} {error}")
+            os.kill(os.getpid(), signal.SIGKILL)  # without waiting for the other process
+
+
+if __name__ == "__main__":
+    {"main": main, "train_for_long": train_for_long}[sys.argv[1]](sys.argv[2])
