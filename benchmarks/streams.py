@@ -89,11 +89,11 @@ def measure(kind, folder, max_memory, results):
 
 def shuffling(max_memory, n_rows=400_000):
     """Return, for a file and for batches, the correlation of a row's place in the file with that in an epoch."""
+    import torch
+
     from skae.random import RandomStreams
     from skae.tables.streams import pieces_of
     from skae.training import StreamedRows, stream_of
-
-    import torch
 
     with tempfile.TemporaryDirectory() as folder:
         X = np.lib.format.open_memmap(Path(folder, "x.npy"), "w+", np.float32, (n_rows, N_COLUMNS))
@@ -115,7 +115,9 @@ def shuffling(max_memory, n_rows=400_000):
 
 def main(max_memory=128.0):
     n_rows = int(8 * max_memory * 2**20 / (4 * N_COLUMNS))
-    print(f"{n_rows:,} x {N_COLUMNS} float32 rows, {8 * max_memory:.0f} MiB; max_memory={max_memory:.0f} MiB; one epoch")
+    print(
+        f"{n_rows:,} x {N_COLUMNS} float32 rows, {8 * max_memory:.0f} MiB; max_memory={max_memory:.0f} MiB; one epoch"
+    )
     context = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -198,13 +198,14 @@ def _is_arrow(X: Any) -> bool:
 
 def _of_arrow(X: Any, max_bytes: float) -> Pieces:
     """Return the row groups of a dataset's files as pieces, or a table as one."""
-    fragments = list(X.get_fragments()) if hasattr(X, "get_fragments") else []
-    parts = [part for f in fragments for part in (f.split_by_row_group() if hasattr(f, "row_groups") else [f])]
     settings = {"use_threads": False, "batch_readahead": 1, "fragment_readahead": 1, "batch_size": 2**14}
-    if not parts:  # in memory
+    if not hasattr(X, "get_fragments"):  # in memory
         return Pieces(1, lambda i: (part for batch in X.to_batches() for part in _parts(batch.to_pandas(), max_bytes)))
-    if sum(part.count_rows() for part in parts) != X.count_rows():  # a filter, which fragments know nothing of
+    try:
+        fragments = list(X.get_fragments())
+    except ValueError:  # a filter, which fragments know nothing of
         return Pieces(1, lambda i: (batch.to_pandas() for batch in X.to_batches(**settings) if len(batch)))
+    parts = [part for f in fragments for part in (f.split_by_row_group() if hasattr(f, "row_groups") else [f])]
     return Pieces(
         len(parts),
         lambda i: (batch.to_pandas() for batch in parts[i].to_batches(schema=X.schema, **settings) if len(batch)),
