@@ -115,9 +115,7 @@ def shuffling(max_memory, n_rows=400_000):
 
 def main(max_memory=128.0):
     n_rows = int(8 * max_memory * 2**20 / (4 * N_COLUMNS))
-    print(
-        f"{n_rows:,} x {N_COLUMNS} float32 rows, {8 * max_memory:.0f} MiB; max_memory={max_memory:.0f} MiB; one epoch"
-    )
+    print(f"{n_rows:,} x {N_COLUMNS} float32 rows, {8 * max_memory:.0f} MiB; max_memory={max_memory:.0f}; one epoch")
     context = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
