@@ -42,7 +42,7 @@ def normal_rows(X: np.ndarray, y) -> np.ndarray:
     outlier = y == -1
     if not outlier.any() and (y != 1).any():
         warn_user(
-            f"y has the labels {[*dict.fromkeys(y.tolist())][:5]} and no -1: all rows are trained on as normal ones. Label outliers "
+            f"y has the labels {pd.unique(y)[:5]} and no -1: all rows are trained on as normal ones. Label outliers "
             "-1 and normal rows 1: where 1 stands for outliers, give np.where(y == 1, -1, 1)."
         )
     if outlier.all():
