@@ -20,6 +20,8 @@ def read_table(detector: Any, X) -> np.ndarray:
     autoencoder, features = detector.autoencoder, detector.categorical_features
     if autoencoder is not None and isinstance(features, str):
         features = getattr(autoencoder, "categorical_features", None)
+    if autoencoder is not None:
+        autoencoder._validate_params()  # before they are looked at
     takes_tables = autoencoder is None or autoencoder._takes_tables()
     table, cells = read_rows(detector, X, None, features, takes_tables)
     if any(table.n_levels):
