@@ -154,7 +154,7 @@ def check_form(case):
     np.testing.assert_array_equal(rows, np.round(rows))  # not written to
 
 
-@each_estimator
+@pytest.mark.parametrize("name", ["autoencoder", "without tables", "density", "detector of one", "classifier"])
 @pytest.mark.filterwarnings("ignore:X .* feature names")
 def test_every_form_of_the_same_numbers_has_the_same_result(name):
     for form in FORMS:

@@ -56,7 +56,7 @@ warm_start : bool, default=False
     decide what the model computes must be as they were then.
 device : {"auto", "cpu", "cuda", "cuda:<index>", "mps"}, default="auto"
     Where to compute. "auto" is a GPU where there is one. A model fitted on a GPU is pickled as a CPU model, scores
-    on a machine without a GPU, and moves back where ``device`` is available.
+    on a machine without a GPU and, by a copy that is made once, on ``device`` again where there is one.
 precision : {"float32", "tf32", "bfloat16"}, default="float32"
     Format of matrix products in training; everything else is float32. "tf32" (NVIDIA GPUs since Ampere) and "bfloat16"
     (these GPUs and CPUs) are faster for large networks, at three and two decimal digits. Where the device does not
