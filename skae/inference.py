@@ -43,17 +43,18 @@ def network_for_scoring(network: N, device: torch.device) -> N:
 
     A copy on another device is kept as long as the network is, and made anew where its weights have changed.
     """
+    is_elsewhere = next(network.parameters()).device != device
+    if not is_elsewhere and not (network.depends_on_mode and any(module.training for module in network.modules())):
+        return network
     tensors = [*network.parameters(), *network.buffers()]
-    if tensors[0].device != device:
-        with _copying:
-            copies = _copies.setdefault(network, {})
-            versions = [(id(tensor), version_of(tensor)) for tensor in tensors]
-            if device not in copies or copies[device][0] != versions:
-                copies[device] = versions, copy.deepcopy(network).to(device).eval()
-            return copies[device][1]
-    if network.depends_on_mode and any(module.training for module in network.modules()):
+    if not is_elsewhere:
         return copy.deepcopy(network, {id(tensor): tensor for tensor in tensors}).eval()  # of the same weights
-    return network
+    with _copying:
+        copies = _copies.setdefault(network, {})
+        versions = [(id(tensor), version_of(tensor)) for tensor in tensors]
+        if device not in copies or copies[device][0] != versions:
+            copies[device] = versions, copy.deepcopy(network).to(device).eval()
+        return copies[device][1]
 
 
 def apply_network(

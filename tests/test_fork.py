@@ -124,6 +124,7 @@ def test_forks_while_threads_score_and_fit(two_threads):
             thread.join()
 
 
+@pytest.mark.long  # it imports everything
 def test_a_spawned_process_computes_the_same():
     model = quick(**WIDE).fit(MANY)
     found = result_of_child("spawn", compute_in_child, model)
@@ -140,7 +141,7 @@ def test_workers_of_joblib_share_the_processors(monkeypatch):
     model = quick(**WIDE).fit(MANY)
     # workers of their own, which no earlier test has started
     with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
-        found = joblib.Parallel(n_jobs=2, timeout=300)(joblib.delayed(compute_in_worker)(model) for _ in range(4))
+        found = joblib.Parallel(n_jobs=2, timeout=300)(joblib.delayed(compute_in_worker)(model) for _ in range(2))
     for results, n_threads in found:
         np.testing.assert_allclose(results, compute(model), rtol=1e-3, atol=1e-4)
         assert n_threads == 1

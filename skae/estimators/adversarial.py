@@ -109,10 +109,10 @@ class AdversarialAutoEncoder(BaseAutoEncoder):
     def _build_network(self, rows: RowSummary, seed: int) -> Network:
         random = RandomStreams(derived_seeds(seed, INITIAL_WEIGHTS, 1), "cpu")
         with on_cpu():
-            codes = RowSummary(torch.zeros(self.n_components, dtype=torch.float64), 1.0)
+            codes = RowSummary(torch.zeros(int(self.n_components), dtype=torch.float64), 1.0)
             discriminator = DenseNetwork(self.discriminator_layer_sizes).build(codes, 1, random, logits=True).encoder
         return AdversarialNetwork(self._build_from_specification(rows, self.n_components, seed), discriminator)
 
     def _make_objective(self, network: Any, X: np.ndarray, target: np.ndarray | None) -> Objective:
         drawn = partial(draw, make_prior(self.prior, self.n_components))
-        return AdversarialObjective(network, LOSSES[self.loss], drawn, self.adversarial_weight)
+        return AdversarialObjective(network, LOSSES[self.loss], drawn, float(self.adversarial_weight))

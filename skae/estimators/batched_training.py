@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import replace
 from itertools import pairwise
+from numbers import Integral
 from types import NoneType
 from typing import Any, NamedTuple
 
@@ -85,8 +86,9 @@ def _batches(fits: Sequence[Fit]) -> Iterator[list[Fit]]:
 def _bytes_of_a_step(autoencoder: Any, n_rows: int, n_features: int) -> int:
     """Return about how many bytes a training step of one member reads and writes."""
     network = autoencoder._default_network() if autoencoder.network is None else autoencoder.network
-    hidden = np.atleast_1d(np.asarray(getattr(network, "hidden_layer_sizes", ()), dtype=int))
-    widths = [n_features, *hidden, autoencoder.n_components]
+    hidden = np.ravel(np.asarray(getattr(network, "hidden_layer_sizes", ()), dtype=object))
+    # what is no integer is refused when the network is built
+    widths = [n_features, *(int(size) for size in hidden if isinstance(size, Integral)), autoencoder.n_components]
     n_weights = 2 * sum(i * o for i, o in pairwise(widths))
     # weights, gradients and Adam's moments; activations and their gradients, of both halves
     batch_size = autoencoder._schedule(n_rows, one_pass=False).batch_size

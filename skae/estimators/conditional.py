@@ -199,4 +199,5 @@ class ConditionalVariationalAutoEncoder(PartlyLabelled, DensityScores):
         return ConditionalNetwork(classifier, recognition, generator, likelihood, prior)
 
     def _make_objective(self, network: Any, X: np.ndarray, target: np.ndarray | None) -> Objective:
-        return ConditionalObjective(network, self.beta, self.classification_weight, self._known_share)
+        weights = float(self.beta), float(self.classification_weight)
+        return ConditionalObjective(network, *weights, self._known_share)

@@ -89,4 +89,4 @@ class ContractiveAutoEncoder(BaseAutoEncoder):
                 "method='exact' needs a dense network without normalization and dropout; the Jacobian of "
                 f"network={self.network!r} cannot be derived in closed form. Set method='stochastic'."
             )
-        return ContractiveObjective(network, LOSSES[self.loss], self.contraction_weight, exact)
+        return ContractiveObjective(network, LOSSES[self.loss], float(self.contraction_weight), exact)

@@ -9,6 +9,7 @@ from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.utils.validation import check_array
 
 from skae._compat import Interval, StrOptions
@@ -97,7 +98,7 @@ class DenoisingAutoEncoder(BaseAutoEncoder):
         return self.reconstruct(X)
 
     def _training_target(self, X: np.ndarray, y) -> np.ndarray | None:
-        if y is None or np.ndim(y) < 2:
+        if y is None or (not issparse(y) and np.asarray(y).ndim < 2):
             return None
         y = without_mask(y)
         if self._table.is_plain:

@@ -58,7 +58,7 @@ warm_start : bool, default=False
     decide what the model computes must be as they were then.
 device : {"auto", "cpu", "cuda", "cuda:<index>", "mps"}, default="auto"
     Where to compute. "auto" is a GPU where there is one. A model fitted on a GPU is pickled as a CPU model, scores
-    on a machine without a GPU, and moves back where ``device`` is available.
+    on a machine without a GPU and, by a copy that is made once, on ``device`` again where there is one.
 max_memory : float or "auto", default="auto"
     MiB that rows may take which are read as they are needed: a `numpy.memmap` that is larger, a dataset of pyarrow,
     batches. "auto" is 0.7 of the memory that is free. With ``early_stopping`` at most an eighth holds rows back.
@@ -176,8 +176,8 @@ class SharedParameters(Parameters):
             batch_size=auto_batch_size(n_samples) if isinstance(self.batch_size, str) else self.batch_size,
             max_iter=1 if one_pass else self.max_iter,
             learning_rate="constant" if one_pass else self.learning_rate,
-            learning_rate_init=(self.learning_rate_init,),
-            alpha=(self.alpha,),
+            learning_rate_init=(float(self.learning_rate_init),),
+            alpha=(float(self.alpha),),
             n_iter_no_change=self.n_iter_no_change,
             tol=self.tol,
             stops_on_stall=self.early_stopping or self.learning_rate == "adaptive",

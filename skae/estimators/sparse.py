@@ -89,13 +89,12 @@ class SparseAutoEncoder(BaseAutoEncoder):
         return DenseNetwork(self.hidden_layer_sizes, self.activation, code_activation=code_activation)
 
     def _make_objective(self, network: Network, X: np.ndarray, target: np.ndarray | None) -> Objective:
-        weight: float | str | None = self.sparsity_weight
         target_rate = None
         if self.sparsity == "kl":
             _check_rates(network, in_memory(X)[:256])
             target_rate = self.target_rate
-        if isinstance(weight, str):
-            weight = 0.001 if self.sparsity == "l1" else None
+        weight: Any = self.sparsity_weight
+        weight = (0.001 if self.sparsity == "l1" else None) if isinstance(weight, str) else float(weight)
         return SparseObjective(network, loss_of(network, self.loss), weight, target_rate)
 
 

@@ -116,4 +116,4 @@ class VariationalAutoEncoder(DensityScores):
         return network
 
     def _make_objective(self, network: Any, X: np.ndarray, target: np.ndarray | None) -> Objective:
-        return VariationalObjective(network, self.beta)
+        return VariationalObjective(network, float(self.beta))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from numbers import Integral
 from typing import TypeVar
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -53,7 +54,7 @@ def require_single(name: str, random: RandomStreams) -> None:
 
 def check_sizes(name: str, sizes: int | Sequence, example: str, none: str | None = None) -> tuple[int, ...]:
     """Return the parameter ``name`` as integers >= 1; ``none`` says how to give none of them, if that is allowed."""
-    listed = list(sizes) if isinstance(sizes, Iterable) else [sizes]
+    listed = np.atleast_1d(np.asarray(sizes, dtype=object)).tolist()
     if not (listed or none) or not all(isinstance(size, Integral) and int(size) >= 1 for size in listed):
         hint = f"; use {none} for none" if none else ""
         raise ValueError(f"{name}={sizes} must hold integers >= 1, for example {example}{hint}.")

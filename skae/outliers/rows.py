@@ -22,6 +22,8 @@ def read_table(detector: Any, X) -> np.ndarray | RowStream:
     autoencoder, features = detector.autoencoder, detector.categorical_features
     if autoencoder is not None and isinstance(features, str):
         features = getattr(autoencoder, "categorical_features", None)
+    if autoencoder is not None:
+        autoencoder._validate_params()  # before they are looked at
     takes_tables = autoencoder is None or autoencoder._takes_tables()
     table, cells = read_training_rows(detector, X, None, features, takes_tables)
     if any(table.n_levels):
@@ -44,8 +46,8 @@ def normal_rows(X: np.ndarray | RowStream, y) -> np.ndarray | RowStream:
     outlier = y == -1
     if not outlier.any() and (y != 1).any():
         warn_user(
-            f"y has the labels {[*dict.fromkeys(y.tolist())][:5]} and no -1: all rows are trained on as normal ones. "
-            "Label outliers -1 and normal rows 1: where 1 stands for outliers, give np.where(y == 1, -1, 1)."
+            f"y has the labels {pd.unique(y)[:5]} and no -1: all rows are trained on as normal ones. Label outliers "
+            "-1 and normal rows 1: where 1 stands for outliers, give np.where(y == 1, -1, 1)."
         )
     if outlier.all():
         raise ValueError("y labels every row -1: with novelty=True no row is left to train on.")
