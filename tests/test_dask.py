@@ -87,6 +87,12 @@ def test_an_array_is_scored_as_in_memory(name, method):
         assert_equal(result, method(X))
 
 
+def test_threads_share_a_model():
+    rows, method = da.from_array(X, chunks=(5, 4)), FITTED["detector"].score_samples
+    with dask.config.set(scheduler="threads", num_workers=4):
+        assert_equal(map_rows(method, rows), method(X))
+
+
 def test_the_dtype_is_that_of_the_rows():
     rows = da.from_array(X.astype(np.float32), chunks=(40, 4))
     assert map_rows(FITTED["autoencoder"].transform, rows).dtype == np.float32
