@@ -13,7 +13,7 @@ from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from test_trained_once import trainings  # noqa: F401 - a fixture
 
 from skae import AutoEncoderOutlierDetector, AutoEncoderTransformer, DenoisingAutoEncoder, StackedAutoEncoderClassifier
@@ -182,6 +182,22 @@ def test_a_step_that_refuses_a_made_up_row_gets_the_first_one():
     assert_equal(map_rows(pipeline.transform, some), expected)
     with pytest.raises(ValueError, match="unknown categories"):
         map_rows(pipeline.transform, frame[frame.colour == "green"])
+
+
+def logits(rows):
+    if (rows == 1).any():
+        raise ZeroDivisionError
+    return np.log(rows / (1 - rows))
+
+
+def test_so_does_a_step_that_refuses_an_array():
+    shares = 1 / (1 + np.exp(-X))
+    pipeline = make_pipeline(FunctionTransformer(logits), small()).fit(shares)
+    rows = da.from_array(shares, chunks=(30, 4))
+    last = rows[da.arange(90, chunks=30) >= 60]
+    assert_equal(map_rows(pipeline.transform, last), pipeline.transform(shares[60:]))
+    with pytest.raises(ZeroDivisionError):
+        map_rows(pipeline.transform, rows[rows[:, 0] > 1])
 
 
 class Counted(AutoEncoderTransformer):
