@@ -41,7 +41,7 @@ def map_rows(method: Callable[[Any], Any], X: Any) -> Any:
     -----
     To know the shape and dtype of the result, the method is called on a made-up row. If it refuses that, as an encoder
     does where categories are unknown, it is called on the first row of X, for which blocks are computed until one has
-    a row.
+    a row. The estimator is taken as it is when the result is computed: fit it again only after that.
 
     Examples
     --------

@@ -13,7 +13,7 @@ from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from test_trained_once import trainings  # noqa: F401 - a fixture
 
 from skae import AutoEncoderOutlierDetector, AutoEncoderTransformer, DenoisingAutoEncoder, StackedAutoEncoderClassifier
@@ -85,6 +85,12 @@ def test_an_array_is_scored_as_in_memory(name, method):
         result = map_rows(method, rows)
         assert result.chunks[0] == rows.chunks[0]
         assert_equal(result, method(X))
+
+
+def test_threads_share_a_model():
+    rows, method = da.from_array(X, chunks=(5, 4)), FITTED["detector"].score_samples
+    with dask.config.set(scheduler="threads", num_workers=4):
+        assert_equal(map_rows(method, rows), method(X))
 
 
 def test_the_dtype_is_that_of_the_rows():
@@ -178,6 +184,22 @@ def test_a_step_that_refuses_a_made_up_row_gets_the_first_one():
         map_rows(pipeline.transform, frame[frame.colour == "green"])
 
 
+def logits(rows):
+    if (rows == 1).any():
+        raise ZeroDivisionError
+    return np.log(rows / (1 - rows))
+
+
+def test_so_does_a_step_that_refuses_an_array():
+    shares = 1 / (1 + np.exp(-X))
+    pipeline = make_pipeline(FunctionTransformer(logits), small()).fit(shares)
+    rows = da.from_array(shares, chunks=(30, 4))
+    last = rows[da.arange(90, chunks=30) >= 60]
+    assert_equal(map_rows(pipeline.transform, last), pipeline.transform(shares[60:]))
+    with pytest.raises(ZeroDivisionError):
+        map_rows(pipeline.transform, rows[rows[:, 0] > 1])
+
+
 class Counted(AutoEncoderTransformer):
     """Counts how often it is pickled in this process."""
 
@@ -225,7 +247,7 @@ def test_bad_input_is_named():
 def client():
     with (
         distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=None
+            n_workers=2, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address="127.0.0.1:0"
         ) as cluster,
         distributed.Client(cluster, set_as_default=True) as client,
     ):

@@ -91,16 +91,17 @@ def test_what_workers_cannot_train_raises_here(groups):
     assert np.isfinite(bag.score_samples(ROWS)).all()
 
 
-def test_an_interruption_of_workers_leaves_the_earlier_fit(monkeypatch):
-    def interrupted(n_jobs):
-        raise KeyboardInterrupt
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_workers_that_are_interrupted_or_lost_leave_the_earlier_fit(error, monkeypatch):
+    def failing(n_jobs):
+        raise error
 
     detector = AutoEncoderOutlierDetector(small(), n_estimators=4, random_state=0).fit(ROWS)
     before = detector.score_samples(ROWS)
-    monkeypatch.setattr(parallel_training, "Parallel", interrupted)
-    with joblib.parallel_config("threading", n_jobs=2), pytest.raises(KeyboardInterrupt) as caught:
+    monkeypatch.setattr(parallel_training, "Parallel", failing)
+    with joblib.parallel_config("threading", n_jobs=2), pytest.raises(error) as caught:
         detector.set_params(random_state=1).fit(ROWS)
-    assert "Of 4 members 0 are fitted, the others left out." in caught.value.__notes__
+    assert "The AutoEncoderOutlierDetector is left as it was before this call." in caught.value.__notes__
     np.testing.assert_array_equal(detector.score_samples(ROWS), before)
 
 

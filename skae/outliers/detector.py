@@ -95,7 +95,7 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
         new ones, as where rows are few and the network is large.
     n_estimators : int or "auto", default="auto"
         Number of clones, whose errors are averaged. "auto" is 1; where ``autoencoder`` is None, 5 with ``novelty`` and
-        up to 100 without.
+        up to 100 without. Workers that `joblib.parallel_config` asks for train a share of them each.
     max_samples : int, float in (0, 1] or "auto", default="auto"
         Rows that each clone is trained on, drawn without replacement: a number or a share. Clones of few rows hardly
         learn outliers. "auto" is all rows for a single clone, else 0.8; where ``autoencoder`` is None, 0.8 with
