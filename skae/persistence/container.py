@@ -28,7 +28,7 @@ from torch import Tensor
 MAGIC = b"\x93skae\r\n\x1a"
 HEADER = struct.Struct("<8s32sQQ")
 LENGTHS = struct.Struct("<QQ")
-MAX_JSON = 2**22  # bytes; parsed, the JSON takes up to twenty times as many
+FREE_JSON = 2**20  # bytes; more only where there are as many of arrays: parsed, they take forty times as many
 
 
 class ArtifactError(ValueError):
@@ -38,9 +38,9 @@ class ArtifactError(ValueError):
 def pack(document: Any, tensors: dict[str, Tensor]) -> list[bytes]:
     """Return the parts of a file."""
     text = json.dumps(document, allow_nan=False, separators=(",", ":")).encode()
-    if len(text) > MAX_JSON:
-        raise ValueError(f"The estimator has {len(text)} bytes of parameters and attributes; a file holds {MAX_JSON}.")
     weights = _safetensors().save(tensors)
+    if len(text) > (limit := max(FREE_JSON, len(weights))):
+        raise ValueError(f"The estimator has {len(text)} bytes of parameters and attributes; a file holds {limit}.")
     lengths = LENGTHS.pack(len(text), len(weights))
     return [MAGIC, _sha256([lengths, text, weights]), lengths, text, weights]
 
@@ -56,8 +56,8 @@ def unpack(file: BinaryIO, size: int) -> tuple[Any, dict[str, Tensor]]:
     _, sha256, n_text, n_weights = HEADER.unpack(header)
     if HEADER.size + n_text + n_weights != size:
         raise ArtifactError(f"it is damaged: it has {size} bytes, not {HEADER.size + n_text + n_weights}")
-    if n_text > MAX_JSON:
-        raise ArtifactError(f"its JSON has {n_text} bytes; {MAX_JSON} are allowed")
+    if n_text > max(FREE_JSON, n_weights):
+        raise ArtifactError(f"its JSON has {n_text} bytes, more than an estimator can have")
     text, weights = file.read(n_text), file.read(n_weights)
     if _sha256([header[-LENGTHS.size :], text, weights]) != sha256:
         raise ArtifactError("it is damaged: its hash is not that of its contents")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sized
 from contextlib import suppress
 from functools import partial
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from skae.interfaces import Network, RowSummary
 from skae.networks import ConvNetwork, DenseNetwork, LSTMNetwork, MemoryNetwork
 from skae.networks.initialisation import take_memory
 from skae.persistence.container import ArtifactError
-from skae.persistence.values import Reader, Writer
+from skae.persistence.values import Reader, Writer, fields
 from skae.random import SHAPES_ONLY, RandomStreams
 from skae.tables import TableLayout, TableNetwork
 
@@ -43,7 +44,7 @@ def write_network(writer: Writer, network: Network) -> dict[str, Any]:
     return {
         "tensors": prefix,
         "fills_holes": network.fills_holes if isinstance(network, TableNetwork) else None,
-        "lowest_log_scale": None if likelihood is None else writer.of(likelihood.lowest),
+        "lowest_log_scale": None if likelihood is None else likelihood.lowest,
     }
 
 
@@ -52,7 +53,7 @@ def read_network(reader: Reader, written: dict[str, Any], builder: Any, layout: 
 
     Its shapes are compared with those of the tensors in the file before it takes any memory.
     """
-    prefix, fills_holes, lowest = (written[key] for key in ("tensors", "fills_holes", "lowest_log_scale"))
+    prefix, fills_holes, lowest = fields(written, "tensors", "fills_holes", "lowest_log_scale")
     n_features = builder.n_features_in_
     if layout is None:
         rows = RowSummary(torch.zeros(n_features, dtype=torch.float64, device="cpu"), 1.0)
@@ -69,15 +70,21 @@ def read_network(reader: Reader, written: dict[str, Any], builder: Any, layout: 
     network = builder._build_network(rows, SHAPES_ONLY)
     if fills_holes is not None and layout is not None and not isinstance(network, TableNetwork):
         network = TableNetwork(network, layout)  # trained on rows without holes at first, then on rows with some
+    kinds = (
+        bool if isinstance(network, TableNetwork) else NoneType,
+        float if hasattr(network, "likelihood") else NoneType,
+    )
+    if (type(fills_holes), type(lowest)) != kinds:
+        raise ArtifactError("its network is of another kind than its parameters say")
     if isinstance(network, TableNetwork):
-        network.fills_holes = bool(fills_holes)
+        network.fills_holes = fills_holes
     saved = {name: _saved(reader, f"{prefix}/{name}", like) for name, like in own_tensors(network).items()}
     take_memory(network)
     with torch.no_grad():
         for name, tensor in own_tensors(network).items():
             tensor.copy_(saved[name])
     if hasattr(network, "likelihood"):
-        network.likelihood.lowest = float(reader.of(lowest))
+        network.likelihood.lowest = lowest
     return network.eval()
 
 
@@ -87,7 +94,11 @@ def check_optimizer_states(states: list[list[Tensor]], network: Network) -> None
     shapes = sorted(tuple(tensor.shape) for part in moments for tensor in part)
     expected = sorted(2 * [tuple(p.shape) for p in network.parameters() if p.requires_grad])
     tensors = [tensor for state in states for tensor in state]
-    if (states and shapes != expected) or any(t.dtype != torch.float32 for t in tensors):
+    if (
+        (states and shapes != expected)
+        or any(state[0].ndim for state in states)
+        or any(tensor.dtype != torch.float32 for tensor in tensors)
+    ):
         raise ArtifactError("the state of its optimizer is not one of its network")
 
 

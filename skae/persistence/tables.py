@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from skae.persistence.container import ArtifactError
-from skae.persistence.values import Kind, Reader, Writer, register, shared
+from skae.persistence.values import Kind, Reader, Writer, fields, register, shared
 from skae.tables import Table, TableLayout
 from skae.tables.frames import Column, limits_of
 
@@ -38,17 +38,21 @@ def _write_extension(writer: Writer, dtype: Any) -> list:
 def _read_extension(reader: Reader, content: list) -> Any:
     kind, *rest = content
     if kind == "category":
-        categories = reader.of(rest[0])
-        return pd.CategoricalDtype(categories, ordered=bool(rest[1]))
+        categories, ordered = rest
+        categories = reader.of(categories)
+        if not isinstance(categories, pd.Index | None) or type(ordered) is not bool:
+            raise ArtifactError("it holds a category without levels")
+        return pd.CategoricalDtype(categories, ordered=ordered)
     if kind == "string":
         storage, is_na = rest
         return pd.StringDtype(storage) if is_na else pd.StringDtype(storage, na_value=np.nan)
     if kind == "arrow":
         return pd.ArrowDtype(_read_arrow(rest))
     if kind == "interval":
-        return pd.IntervalDtype(reader.of(rest[0]), rest[1])
-    if kind == "masked" and rest[0] in MASKED:
-        return pd.api.types.pandas_dtype(rest[0])
+        subtype, closed = rest
+        return pd.IntervalDtype(reader.of(subtype), closed)
+    if kind == "masked" and rest in [[name] for name in MASKED]:
+        return pd.api.types.pandas_dtype(*rest)
     raise ArtifactError(f"it holds the dtype {content!r:.80}")
 
 
@@ -71,7 +75,8 @@ def _read_arrow(content: list) -> Any:
     if content[0] == "dictionary":
         _, index, value, ordered = content
         return pyarrow.dictionary(_read_arrow(index), _read_arrow(value), bool(ordered))
-    return pyarrow.type_for_alias(content[0])
+    (name,) = content
+    return pyarrow.type_for_alias(name)
 
 
 def _write_polars(dtype: Any) -> list:
@@ -106,8 +111,8 @@ def _write_timestamp(writer: Writer, value: pd.Timestamp) -> list:
 def _read_index(reader: Reader, content: list) -> pd.Index:
     values, dtype = map(reader.of, content)
     index = pd.Index(values, dtype=dtype)
-    if not index.is_unique:
-        raise ArtifactError("the levels of a category in it are not unique")
+    if any(type(value) is list for value in values) or not index.is_unique:
+        raise ArtifactError("it holds a category whose levels are not values, each another")
     return index
 
 
@@ -132,10 +137,12 @@ def _write_table(writer: Writer, table: Table) -> dict[str, Any]:
 
 
 def _read_table(reader: Reader, content: dict[str, Any]) -> Table:
-    container, names = content["container"], reader.of(content["names"])
-    numbers = reader.array(content["dtype_numbers"])
-    dtypes = [_read_polars(dtype) if container == "polars" else reader.of(dtype) for dtype in content["dtypes"]]
-    levels = {j: reader.of(written) for j, written in content["levels"]}
+    container, names, dtypes, numbers, levels = fields(
+        content, "container", "names", "dtypes", "dtype_numbers", "levels"
+    )
+    names, numbers = reader.of(names), reader.array(numbers)
+    dtypes = [_read_polars(dtype) if container == "polars" else reader.of(dtype) for dtype in dtypes]
+    levels = {j: reader.of(index) for j, index in map(tuple, levels)}
     kinds: dict[str, Any] = {
         "array": np.dtype,
         "pandas": (np.dtype, pd.api.extensions.ExtensionDtype),
@@ -148,7 +155,7 @@ def _read_table(reader: Reader, content: dict[str, Any]) -> Table:
         or not len(numbers)
         or ((numbers < 0) | (numbers >= len(dtypes))).any()
         or not all(type(j) is int and 0 <= j < len(numbers) for j in levels)
-        or not all(isinstance(index, pd.Index) for index in levels.values())
+        or not all(isinstance(index, pd.Index) and len(index) for index in levels.values())
     ):
         raise ArtifactError("its table is damaged")
     limits = [limits_of(dtype) for dtype in dtypes]
@@ -173,9 +180,10 @@ def _write_layout(writer: Writer, layout: TableLayout) -> dict[str, Any]:
 
 
 def _read_layout(reader: Reader, content: dict[str, Any]) -> TableLayout:
-    n_levels, means = reader.array(content["n_levels"]), reader.array(content["means"])
-    frequencies = [reader.array(name) for name in content["frequencies"]]
-    scale, flags, unresolved = (content[key] for key in ("scale", "flags", "unresolved"))
+    n_levels, means, scale, frequencies, flags, unresolved = fields(
+        content, "n_levels", "means", "scale", "frequencies", "flags", "unresolved"
+    )
+    n_levels, means, frequencies = reader.array(n_levels), reader.array(means), [reader.array(f) for f in frequencies]
     if n_levels.dtype != np.int64 or n_levels.ndim != 1 or n_levels.min() < 0:
         raise ArtifactError("its layout of a table is damaged")
     layout = TableLayout(tuple(n_levels.tolist()), means, scale, frequencies, flags, tuple(unresolved))

@@ -40,6 +40,13 @@ def register(kind: Kind, *types: type, with_subclasses: bool = False) -> None:
     (BASES if with_subclasses else TYPES).update(dict.fromkeys(types, kind))
 
 
+def fields(record: dict[str, Any], *names: str) -> list[Any]:
+    """Return the values of a record, which has these names and no others."""
+    if set(record) != set(names):
+        raise ArtifactError(f"it holds a record of {sorted(record)!r:.100}, not of {sorted(names)}")
+    return [record[name] for name in names]
+
+
 class Writer:
     """Turns values into JSON and collects their arrays."""
 
@@ -183,8 +190,8 @@ def _write_array(writer: Writer, value: np.ndarray) -> list:
         unit, dtype = (np.uint32, "<U") if value.dtype.kind == "U" else (np.uint8, "S")
         plain = np.ascontiguousarray(value, dtype=value.dtype.newbyteorder("<"))
         n = value.dtype.itemsize // np.dtype(unit).itemsize
-        return [dtype, value.shape, writer.array(np.frombuffer(plain.tobytes(), unit).reshape(*value.shape, n))]
-    return ["number", value.shape, writer.array(value)]
+        return [dtype, None, writer.array(np.frombuffer(plain.tobytes(), unit).reshape(*value.shape, n))]
+    return ["number", None, writer.array(value)]
 
 
 def _read_array(reader: Reader, content: list) -> np.ndarray:
@@ -194,6 +201,8 @@ def _read_array(reader: Reader, content: list) -> np.ndarray:
         array = np.empty(len(values), dtype=object)
         array[:] = values
         return array.reshape(shape)
+    if shape is not None:
+        raise ArtifactError("it holds an array with a second shape")
     array = reader.array(data)
     if kind == "number":
         return array
