@@ -1,4 +1,4 @@
-"""Files of skae.save with a valid hash and contents that nobody has saved."""
+"""Files with a valid hash and contents that skae.save has not written."""
 
 import copy
 import json
@@ -8,30 +8,6 @@ from hashlib import sha256
 import numpy as np
 
 from skae.persistence.container import HEADER, LENGTHS, MAGIC
-
-NUMBERS = [-1, 0, 3, 2**31, 2**62, 2**64, 10**30, -(10**18), 0.5, -1e300]
-TEXTS = ["", "os.system", "../../../tmp/x", "/etc/passwd", "\ud800", "a" * 10_000, "squared_error", "builtins.eval"]
-OTHERS = [
-    None,
-    True,
-    [],
-    {},
-    [[]],
-    {"tuple": []},
-    {"float": "nan"},
-    {"code": "network"},
-    {"unknown": 1},
-    {"dict": [[1]]},
-]
-OTHERS += [{"array": ["number", [2**40], "0"]}, {"tensor": "0"}, {"table": 0}, {"layout": -1}, {"bytes": "zz"}]
-OTHERS += [{"estimator": {"class": "os.system", "parameters": {}, "attributes": {}, "is_fitted": True}}]
-OTHERS += [
-    {"scalar": ["str", "a"]},
-    {"dtype": "V999999999"},
-    {"random_state": ["0", 10**9, 0, 0.0]},
-    {"tuple": [2**40] * 3},
-]
-OTHERS += [{"tuple": list(range(5000))}, [10**9] * 3000, {"a": 1, "b": 2}, {"index": [[1, 1], {"dtype": "<i8"}]}]
 
 
 def parts(data):
@@ -54,81 +30,140 @@ def nodes(tree, path=()):
         yield from nodes(child, (*path, key))
 
 
-def replaced(tree, path, change):
-    """Return a copy of a JSON tree in which ``change(container, key)`` was called for a node."""
-    tree = copy.deepcopy(tree)
-    container = tree
-    for key in path[:-1]:
-        container = container[key]
-    change(container, path[-1])
+def node(tree, path):
+    """Return a node of a JSON tree."""
+    for key in path:
+        tree = tree[key]
     return tree
 
 
-def any_json(data, rng):
-    """Return an artifact in whose JSON a random node is changed, which need not make it invalid."""
-    text, weights = parts(data)
-    tree = json.loads(text)
-    paths = list(nodes(tree))
-    path = paths[rng.integers(len(paths))]
-    pool = (NUMBERS, TEXTS, OTHERS)[rng.integers(3)]
-    value = pool[rng.integers(len(pool))]
-    other = paths[rng.integers(len(paths))]
-
-    def change(container, key):
-        kind = rng.integers(8)
-        if kind == 0:
-            del container[key]
-        elif kind == 1 and isinstance(container, list):
-            container.extend([container[key]] * int(rng.integers(1, 2000)))
-        elif kind == 2 and isinstance(container, dict):
-            container[str(value)[:50]] = container[key]
-        elif kind == 3:  # another part of the file
-            part = tree
-            for k in other:
-                part = part[k]
-            container[key] = part
-        elif kind == 4:
-            for _ in range(int(rng.integers(1, 200))):
-                container[key] = [container[key]]
-        else:
-            container[key] = value
-
-    return with_hash(json.dumps(replaced(tree, path, change)).encode(), weights)
+def pick(rng, values):
+    """Return one of some values, whatever they are."""
+    return values[rng.integers(len(values))]
 
 
-def any_arrays(data, rng):
-    """Return an artifact in the header of whose arrays something is changed."""
-    text, weights = parts(data)
-    (n,) = struct.unpack("<Q", weights[:8])
-    header, body = json.loads(weights[8 : 8 + n]), weights[8 + n :]
-    names = sorted(header)
-    name = names[rng.integers(len(names))]
-    entry, kind = header[name], rng.integers(7)
+# ---- invalid by construction ---------------------------------------------------------------------------------
+
+NEVER = [  # an attribute, a size or a record
+    "os.system",
+    "../../../tmp/skae",
+    -1,
+    2**70,
+    {"unknown": []},
+    {"os.system": ["touch /tmp/skae"]},
+    {"code": "network"},
+    {"bytes": "zz"},
+    {"tuple": [2**40] * 3},
+    {"tensor": "../../etc/passwd"},
+    {"table": 99},
+    {"estimator": {"class": "os.system"}},
+    {"random_state": ["0", 10**9, 0, 0.0]},
+    {"dict": [[[], 1]]},
+    {"a": 1, "b": 2},
+    [[]] * 5000,
+]
+
+
+def _records(tree, *names):
+    """Return the paths to all records of some names."""
+    return [path for path in nodes(tree) if path[-1] in names and isinstance(node(tree, path), dict)]
+
+
+def wrong_attribute(tree, rng):
+    """Give an attribute a value that it can never have."""
+    attributes = node(tree, pick(rng, [p for p in _records(tree, "attributes") if node(tree, p)]))
+    attributes[pick(rng, sorted(attributes))] = pick(rng, NEVER)
+
+
+def other_names(tree, rng):
+    """Drop or add an attribute or a parameter, perhaps one that would hide a method."""
+    record = node(tree, pick(rng, [p for p in _records(tree, "attributes", "parameters") if node(tree, p)]))
+    removed = record.pop(pick(rng, [name for name in sorted(record) if name not in OPTIONAL]))
+    record[pick(rng, ["transform", "__class__", "_validate_params", "n_layers", "", "x" * 50_000])] = removed
+
+
+OPTIONAL = ("feature_names_in_", "_given_layout", "pretraining_loss_curves_")
+
+
+def other_sizes(tree, rng):
+    """Describe another network than the weights are of."""
+    parameters = node(tree, pick(rng, [p for p in _records(tree, "parameters") if "n_components" in node(tree, p)]))
+    estimator = tree["estimator"]["estimator"]
+    for record in (parameters, estimator["parameters"]):
+        record["n_components"] = pick(rng, [10**9, 2**62, 10**100, -3, 0, 1.5, True, "2", None])
+
+
+def other_class(tree, rng):
+    """Name another class."""
+    record = node(tree, pick(rng, _records(tree, "estimator"))).get("estimator", tree["estimator"]["estimator"])
+    record["class"] = pick(
+        rng, ["os.system", "sklearn.pipeline.Pipeline", "DenseNetwork", "", None, ["a"], "_" * 10**5]
+    )
+
+
+def deep(tree, rng):
+    """Nest a value."""
+    record = node(tree, pick(rng, [p for p in _records(tree, "attributes") if node(tree, p)]))
+    name = pick(rng, sorted(record))
+    for _ in range(int(rng.integers(50, 400))):
+        record[name] = pick(rng, [[record[name]], {"tuple": [record[name]]}])
+
+
+def other_schema(tree, rng):
+    """Change what the file says of itself."""
+    tree[pick(rng, ["schema", "skae"])] = pick(rng, [2**31, -1, None, [], {"dict": []}, 1.0, 10**4000])
+
+
+TREES = [wrong_attribute, wrong_attribute, other_names, other_sizes, other_class, deep, other_schema]
+
+
+def other_arrays(header, rng):
+    """Change what the header of the arrays says."""
+    name = pick(rng, sorted(header))
+    entry = header[name]
+    kind = rng.integers(6)
     if kind == 0:
-        entry["shape"] = [[2**62, 4], [0], [-1], [2**33, 2**33], entry["shape"] + [1], []][rng.integers(6)]
+        entry["shape"] = pick(rng, [[2**62, 4], [-1], [2**33, 2**33], [*entry["shape"], 2], [1] * 70, "a", None])
     elif kind == 1:
-        entry["dtype"] = ["F64", "I32", "BOOL", "C128", "U8", "BF16"][rng.integers(6)]
+        entry["dtype"] = pick(rng, [d for d in ("F64", "I32", "BOOL", "C128", "", 8) if d != entry["dtype"]])
     elif kind == 2:
-        entry["data_offsets"] = [[0, 2**62], [5, 1], [-1, 4], [0, 0]][rng.integers(4)]
+        entry["data_offsets"] = pick(rng, [[0, 2**62], [5, 1], [-1, 4], [2**63, 2**64], []])
     elif kind == 3:
         del header[name]
     elif kind == 4:
-        header["another"] = header.pop(name)
-    elif kind == 5:
-        other = names[rng.integers(len(names))]
-        header[name], header[other] = header[other], header[name]
+        header[pick(rng, ["another", "../../tmp/skae", "", "a" * 10**5])] = header.pop(name)
     else:
         header["empty"] = {"dtype": "F32", "shape": [0, 2**60], "data_offsets": [0, 0]}
-    n_declared = n if rng.integers(10) else int(rng.integers(2**62))
+
+
+def invalid_file(data, rng):
+    """Return a file with a valid hash that describes no estimator."""
+    text, weights = parts(data)
+    if rng.integers(3):
+        tree = json.loads(text)
+        pick(rng, TREES)(tree, rng)
+        return with_hash(json.dumps(tree).encode(), weights)
+    (n,) = struct.unpack("<Q", weights[:8])
+    header = json.loads(weights[8 : 8 + n])
+    other_arrays(header, rng)
     changed = json.dumps(header).encode()
-    n_declared = len(changed) if n_declared == n else n_declared
-    return with_hash(text, struct.pack("<Q", n_declared) + changed + body)
+    n_said = pick(rng, [len(changed)] * 9 + [2**62])
+    return with_hash(text, struct.pack("<Q", n_said) + changed + weights[8 + n :])
 
 
-def any_bytes(data, rng):
-    """Return an artifact of which some bytes are changed, and the hash made valid again."""
-    changed = np.frombuffer(b"".join(parts(data)), dtype=np.uint8).copy()
-    for _ in range(int(rng.integers(1, 4))):
-        changed[rng.integers(len(changed))] = rng.integers(256)
-    n = len(parts(data)[0])
-    return with_hash(changed[:n].tobytes(), changed[n:].tobytes())
+# ---- perhaps valid -------------------------------------------------------------------------------------------
+
+
+def changed_file(data, rng):
+    """Return a file with a valid hash and some other bytes, or with a part of its JSON in the place of another."""
+    text, weights = parts(data)
+    if rng.integers(2):
+        changed = np.frombuffer(text + weights, dtype=np.uint8).copy()
+        places = rng.integers(len(changed), size=rng.integers(1, 4))
+        changed[places] = rng.integers(256, size=len(places))
+        return with_hash(changed[: len(text)].tobytes(), changed[len(text) :].tobytes())
+    tree = json.loads(text)
+    paths = list(nodes(tree))
+    path, other = pick(rng, paths), pick(rng, paths)
+    node(tree, path[:-1])[path[-1]] = copy.deepcopy(node(tree, other))
+    return with_hash(json.dumps(tree).encode(), weights)

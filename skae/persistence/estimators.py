@@ -68,7 +68,7 @@ FITTED: dict[type, dict[str, Check]] = {
         "n_features_in_": is_count,
         "_table": is_a(Table),
         "_layout": is_a(TableLayout, type(None)),
-        "_seed": is_count,
+        "_seed": lambda value: is_count(value) and value < 2**64,
         "_fitted_loss_scale": is_float,
         "_optimizer_states": is_list(is_list(is_a(Tensor))),
         "loss_curve_": is_list(is_float),

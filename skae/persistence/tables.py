@@ -45,7 +45,7 @@ def _read_extension(reader: Reader, content: list) -> Any:
         return pd.CategoricalDtype(categories, ordered=ordered)
     if kind == "string":
         storage, is_na = rest
-        return pd.StringDtype(storage) if is_na else pd.StringDtype(storage, na_value=np.nan)
+        return pd.StringDtype(storage) if is_na else _text_dtype(storage)
     if kind == "arrow":
         return pd.ArrowDtype(_read_arrow(rest))
     if kind == "interval":
@@ -54,6 +54,16 @@ def _read_extension(reader: Reader, content: list) -> Any:
     if kind == "masked" and rest in [[name] for name in MASKED]:
         return pd.api.types.pandas_dtype(*rest)
     raise ArtifactError(f"it holds the dtype {content!r:.80}")
+
+
+def _text_dtype(storage: str) -> Any:
+    """Return the dtype of text of pandas 3, or what comes next to it where there is none."""
+    try:
+        return pd.StringDtype(storage, na_value=np.nan)
+    except ImportError:  # no pyarrow here
+        return pd.StringDtype("python", na_value=np.nan)
+    except TypeError:  # pandas 2
+        return np.dtype(object)
 
 
 def _write_arrow(dtype: Any) -> list:
