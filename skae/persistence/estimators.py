@@ -129,6 +129,7 @@ def _write_values(writer: Writer, estimator: BaseEstimator, values: dict[str, An
 
 
 def _write(writer: Writer, estimator: BaseEstimator) -> dict[str, Any]:
+    estimator._validate_params()  # as `load` will
     parameters = estimator.get_params(deep=False)
     attributes = {k: v for k, v in vars(estimator).items() if k not in parameters and "callback" not in k}
     written: dict[str, Any] = {

@@ -22,6 +22,7 @@ from skae.tables import TableLayout, TableNetwork
 
 SPECIFICATIONS = (ConvNetwork, DenseNetwork, LSTMNetwork, MemoryNetwork)
 ANY_SEED = 0  # of weights that are replaced
+FREE_VALUES = 2**20  # of a network of the user's, whatever the size of the file
 
 
 def own_tensors(network: nn.Module) -> dict[str, Tensor]:
@@ -148,8 +149,8 @@ def _of_user(network: Any, n_values: int) -> Any:
 
 def _check_size(build: Callable[[], nn.Module], n_values: int) -> None:
     """Raise where a network is too large; one that cannot be built without memory is not known to be."""
-    n_wanted = 0
+    n_wanted, limit = 0, max(FREE_VALUES, 10 * n_values)  # a variational autoencoder keeps halves only
     with suppress(Exception), torch.device("meta"):
         n_wanted = sum(tensor.numel() for tensor in own_tensors(build()).values())
-    if n_wanted > n_values:
-        raise ArtifactError(f"network makes {n_wanted} weights; the file has {n_values}: is it another network?")
+    if n_wanted > limit:
+        raise ArtifactError(f"network makes {n_wanted} weights; the file has {n_values}, of another network")

@@ -43,7 +43,7 @@ def register(kind: Kind, *types: type, with_subclasses: bool = False) -> None:
 def fields(record: dict[str, Any], *names: str) -> list[Any]:
     """Return the values of a record, which has these names and no others."""
     if set(record) != set(names):
-        raise ArtifactError(f"it holds a record of {sorted(record)!r:.100}, not of {sorted(names)}")
+        raise ArtifactError(f"one of its records lacks or adds {sorted(set(record) ^ set(names))!r:.200}")
     return [record[name] for name in names]
 
 
