@@ -28,7 +28,7 @@ from torch import Tensor
 MAGIC = b"\x93skae\r\n\x1a"
 HEADER = struct.Struct("<8s32sQQ")
 LENGTHS = struct.Struct("<QQ")
-FREE_JSON = 2**20  # bytes; more only where there are as many of arrays: parsed, they take forty times as many
+FREE_JSON = 2**19  # bytes; more only where there are as many of arrays: parsed, they take forty times as many
 
 
 class ArtifactError(ValueError):

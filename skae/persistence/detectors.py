@@ -15,6 +15,7 @@ from skae.persistence.checks import (
     is_array,
     is_ascending,
     is_count,
+    is_flag,
     is_float,
     is_floats,
     is_list,
@@ -38,13 +39,13 @@ OPTIONAL[BaggedAutoEncoders] = {"_given_layout": is_a(TableLayout, type(None))}
 FITTED[AutoEncoderOutlierDetector] = {
     "n_features_in_": is_count,
     "_table": is_a(Table),
-    "_takes_holes": is_a(bool),
+    "_takes_holes": is_flag,
     "autoencoder_": lambda value: isinstance(value, BaseAutoEncoder | BaggedAutoEncoders),
     "_measure": is_a(ErrorMeasure, ResidualMeasure, WhitenedError),
     "_errors": is_ascending,
     "_training_errors": is_ascending,
-    "_novelty": is_a(bool),
-    "_of_new_rows": is_a(bool),
+    "_novelty": is_flag,
+    "_of_new_rows": is_flag,
     "threshold_": is_float,
     "offset_": is_float,
 }
@@ -110,17 +111,19 @@ def _check_bag(bag: BaggedAutoEncoders) -> None:
     """Raise where the parts of a fitted bag do not belong together."""
     scaler, members, n_samples = bag._scaler, bag._members, len(bag._copies)
     unfitted, n_members, _ = zip(*bag.bags, strict=True)
-    sizes = {member.autoencoder.n_features_in_ for member in members}
+    if not all(isinstance(member.autoencoder, BaseAutoEncoder) for member in members):
+        raise ArtifactError("its bag holds other members than autoencoders")
+    fitted = bag._fitted_members()  # all, unless the fit was interrupted
+    sizes = {member.autoencoder.n_features_in_ for member in fitted}
     if (
         not all(isinstance(autoencoder, BaseAutoEncoder) for autoencoder in unfitted)
         or not all(map(is_count, n_members))
-        or type(bag.scale_free) is not bool
+        or not is_flag(bag.scale_free)
         or not all(is_count(member.bag) and member.bag < len(bag.bags) for member in members)
-        or not all(isinstance(member.autoencoder, BaseAutoEncoder) for member in members)
         or not all(is_numbers(m.rows) and ((m.rows >= 0) & (m.rows < n_samples)).all() for m in members)
-        or len(bag._typical) != len(bag._fitted_members())
+        or len(bag._typical) != len(fitted)
         or len(sizes) != 1
-        or (scaler is None) == bag.scale_free
+        or (scaler is None) == bool(bag.scale_free)
         or (scaler is not None and not all(is_array(np.float64, *sizes)(a) for a in (scaler.center, scaler.scale)))
         or (bag.out_of_bag_errors_ is not None and len(bag.out_of_bag_errors_) != n_samples)
     ):

@@ -106,7 +106,7 @@ def check_attributes(estimator: BaseEstimator, values: dict[str, Any], is_fitted
         raise ArtifactError(f"its {name} has no {min(missing)}")
     for key, value in values.items():
         if key not in known:
-            raise ArtifactError(f"its {name} has an attribute {key!r}, which this version of skae does not know")
+            raise ArtifactError(f"its {name} has an attribute {key!r}, which is none of this version of skae's")
         if not known[key](value):
             raise ArtifactError(f"{key} of its {name} is {value!r:.80}, which it cannot be")
 
@@ -143,9 +143,11 @@ def _write(writer: Writer, estimator: BaseEstimator) -> dict[str, Any]:
         fixed, network = attributes.pop("_fixed"), attributes.pop("_network")
         changed = {k: v for k, v in fixed.items() if not are_same(v, parameters[k])}  # most often nothing
         written |= {"fixed": _write_values(writer, estimator, changed), "network": write_network(writer, network)}
-    known = checks_of(estimator, FITTED) | checks_of(estimator, OPTIONAL)
-    if foreign := attributes.keys() - known.keys() - LEFT_OUT:
-        raise TypeError(f"{min(foreign)} of {type(estimator).__name__} is no attribute of skae's: delete it")
+    attributes = {name: value for name, value in attributes.items() if name not in LEFT_OUT}
+    try:
+        check_attributes(estimator, attributes, written["is_fitted"])
+    except ArtifactError as error:
+        raise TypeError(f"It could not be loaded: {error}.") from error
     return written | {"attributes": _write_values(writer, estimator, attributes)}
 
 
