@@ -116,10 +116,12 @@ def _saved(reader: Reader, name: str, like: Tensor) -> Tensor:
 
 def _n_layers(builder: Any) -> int:
     """Return how many layers the parameters ask for, about."""
-    specification = builder if builder.network is None else builder.network
-    sizes = [getattr(specification, name, ()) for name in ("hidden_layer_sizes", "channels")]
-    sizes.append(getattr(builder, "discriminator_layer_sizes", ()))
-    return sum(len(size) if isinstance(size, Sized) else 1 for size in sizes) + getattr(specification, "n_layers", 0)
+    sizes, n_layers = [getattr(builder, "discriminator_layer_sizes", ())], 0
+    if builder.network is None or type(builder.network) in SPECIFICATIONS:
+        specification = builder.network or builder
+        sizes += [getattr(specification, name, ()) for name in ("hidden_layer_sizes", "channels")]
+        n_layers = getattr(specification, "n_layers", 0)
+    return n_layers + sum(len(size) if isinstance(size, Sized) else 1 for size in sizes)
 
 
 class _OfUser:
