@@ -83,6 +83,22 @@ def test_json_that_is_none_is_refused(artifact, tmp_path, text):
         load(tmp_path / "a.skae")
 
 
+@pytest.mark.parametrize("opening", [b"[", b'{"tuple":['])
+def test_deep_json_crashes_no_interpreter(artifact, opening):
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(10**6)  # without it the parser would stop itself
+    try:
+        with pytest.raises(ArtifactError, match="too deeply"):
+            unpacked(with_hash(opening * (2**18 // len(opening)), parts(artifact)[1]))
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+def test_brackets_in_text_are_no_depth(artifact):
+    document, _ = unpacked(b"".join(pack(["[" * 1000, '"[\\"[' * 1000], {})))
+    assert document[0] == "[" * 1000
+
+
 def test_long_json_needs_as_long_arrays():
     with pytest.raises(ValueError, match="bytes of parameters"):
         pack(["a" * 2**20], {})

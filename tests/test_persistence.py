@@ -272,6 +272,14 @@ def test_members_share_the_layout_of_a_bag(through_file):
     assert all(member._given_layout is member._layout for member in members)
 
 
+def test_a_loaded_network_can_be_trained_whatever_the_modes_of_the_caller(tmp_path):
+    fitted = AutoEncoderTransformer(2, **SHORT).partial_fit(X)
+    with torch.inference_mode(), torch.device("meta"):
+        save(fitted, tmp_path / "a.skae")
+        loaded = load(tmp_path / "a.skae")
+    assert_same_estimator(fitted.partial_fit(X), loaded.partial_fit(X), X)
+
+
 def test_training_data_comes_back(tmp_path):
     training = {
         "epoch": 3,

@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import stat
 import struct
 from collections.abc import Iterable
@@ -23,11 +24,14 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from uuid import uuid4
 
+import numpy as np
 from torch import Tensor
 
 MAGIC = b"\x93skae\r\n\x1a"
 HEADER = struct.Struct("<8s32sQQ")
 LENGTHS = struct.Struct("<QQ")
+STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
+MAX_DEPTH = 100
 FREE_JSON = 2**19  # bytes; more only where there are as many of arrays: parsed, they take forty times as many
 
 
@@ -61,6 +65,8 @@ def unpack(file: BinaryIO, size: int) -> tuple[Any, dict[str, Tensor]]:
     text, weights = file.read(n_text), file.read(n_weights)
     if _sha256([header[-LENGTHS.size :], text, weights]) != sha256:
         raise ArtifactError("it is damaged: its hash is not that of its contents")
+    if _depth(text) > MAX_DEPTH:  # its parser and ours call themselves
+        raise ArtifactError("its JSON is nested too deeply")
     return json.loads(text.decode(), parse_constant=_refuse), safetensors.load(weights)
 
 
@@ -85,6 +91,12 @@ def read(path: str | os.PathLike) -> tuple[Any, dict[str, Tensor]]:
         raise ArtifactError("it is no regular file")
     with open(path, "rb") as file:
         return unpack(file, os.fstat(file.fileno()).st_size)
+
+
+def _depth(text: bytes) -> int:
+    """Return how deeply JSON is nested."""
+    brackets = np.frombuffer(b"[" + STRING.sub(b"", text), dtype=np.uint8) & 0xDF  # "{" is "[" plus this bit
+    return int(np.cumsum((brackets == 0x5B).astype(int) - (brackets == 0x5D)).max())
 
 
 def _sha256(parts: Iterable[bytes]) -> bytes:

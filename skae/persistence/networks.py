@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from skae._compat import in_own_modes
 from skae.interfaces import Network, RowSummary
 from skae.networks import ConvNetwork, DenseNetwork, LSTMNetwork, MemoryNetwork
 from skae.networks.initialisation import take_memory
@@ -49,6 +50,7 @@ def write_network(writer: Writer, network: Network) -> dict[str, Any]:
     }
 
 
+@in_own_modes(inference=False)
 def read_network(reader: Reader, written: dict[str, Any], builder: Any, layout: TableLayout | None) -> Network:
     """Return the network that ``builder``, an estimator with the parameters of the fit, makes for rows of a layout.
 
@@ -60,14 +62,13 @@ def read_network(reader: Reader, written: dict[str, Any], builder: Any, layout: 
         rows = RowSummary(torch.zeros(n_features, dtype=torch.float64, device="cpu"), 1.0)
     else:
         rows = layout.summary(np.empty((0, n_features)))._replace(X=None)
-    n_values = sum(tensor.numel() for tensor in reader.tensors.values())
-    if builder.n_components > n_values:
+    if builder.n_components > reader.n_values:
         raise ArtifactError(f"n_components={builder.n_components} of it is more than it has weights")
     reader.n_layers_left -= _n_layers(builder)
     if reader.n_layers_left < 0:
         raise ArtifactError("its networks have more layers than it has arrays")
     if builder.network is not None and type(builder.network) not in SPECIFICATIONS:
-        builder.network = _of_user(builder.network, n_values)
+        builder.network = _of_user(builder.network, reader.n_values)
     network = builder._build_network(rows, SHAPES_ONLY)
     if fills_holes is not None and layout is not None and not isinstance(network, TableNetwork):
         network = TableNetwork(network, layout)  # trained on rows without holes at first, then on rows with some

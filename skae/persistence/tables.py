@@ -32,7 +32,7 @@ def _write_extension(writer: Writer, dtype: Any) -> list:
         return ["interval", writer.of(dtype.subtype), dtype.closed]
     if str(dtype) in MASKED:
         return ["masked", str(dtype)]
-    raise TypeError(f"it holds the dtype {dtype}, which no file of skae's can hold: convert the column before fit")
+    raise TypeError(f"the dtype {dtype} cannot be saved: convert the column before fit")
 
 
 def _read_extension(reader: Reader, content: list) -> Any:
@@ -76,7 +76,7 @@ def _write_arrow(dtype: Any) -> list:
             return [str(dtype)]
     except ValueError:
         pass
-    raise TypeError(f"it holds the dtype {dtype}, which no file of skae's can hold: convert the column before fit")
+    raise TypeError(f"the dtype {dtype} cannot be saved: convert the column before fit")
 
 
 def _read_arrow(content: list) -> Any:
@@ -96,7 +96,7 @@ def _write_polars(dtype: Any) -> list:
     if name == "Decimal":
         return [name, dtype.precision, dtype.scale]
     if name not in POLARS:
-        raise TypeError(f"it holds the dtype {dtype}, which no file of skae's can hold: convert the column before fit")
+        raise TypeError(f"the dtype {dtype} cannot be saved: convert the column before fit")
     return [name]
 
 
@@ -114,7 +114,7 @@ def _read_polars(content: list) -> Any:
 
 def _write_timestamp(writer: Writer, value: pd.Timestamp) -> list:
     if value.tz is not None:
-        raise TypeError(f"it holds {value!r}, which no file of skae's can hold: remove the time zone")
+        raise TypeError(f"{value!r} cannot be saved: remove the time zone before fit")
     return [value.unit, int(value.asm8.astype(np.int64))]
 
 
