@@ -94,7 +94,7 @@ def test_deep_json_crashes_no_interpreter(artifact, opening):
         sys.setrecursionlimit(limit)
 
 
-def test_brackets_in_text_are_no_depth(artifact):
+def test_brackets_in_text_are_no_depth():
     document, _ = unpacked(b"".join(pack(["[" * 1000, '"[\\"[' * 1000], {})))
     assert document[0] == "[" * 1000
 

@@ -12,6 +12,7 @@ from skae.persistence.values import Kind, Reader, Writer, fields, register, shar
 from skae.tables import Table, TableLayout
 from skae.tables.frames import Column, limits_of
 
+ExtensionDtype = pd.api.extensions.ExtensionDtype
 MASKED = [f"{sign}Int{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)] + ["Float32", "Float64", "boolean"]
 POLARS = [f"{sign}Int{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)]
 POLARS += ["Float32", "Float64", "Boolean", "String", "Binary", "Categorical", "Null", "Object"]
@@ -129,18 +130,22 @@ def _read_index(reader: Reader, content: list) -> pd.Index:
 # ---- tables --------------------------------------------------------------------------------------------------
 
 
+def _identity(dtype: Any) -> Any:
+    # equal ones may have their categories in another order
+    return id(dtype) if isinstance(dtype, pd.CategoricalDtype) else dtype
+
+
 def _write_table(writer: Writer, table: Table) -> dict[str, Any]:
     names = [column.name for column in table.columns]
-    distinct: dict[Any, int] = {}
-    # equal ones may have their categories in another order
-    keys = [id(c.dtype) if isinstance(c.dtype, pd.CategoricalDtype) else c.dtype for c in table.columns]
-    numbers = [distinct.setdefault(key, len(distinct)) for key in keys]
-    dtypes = [table.columns[numbers.index(i)].dtype for i in range(len(distinct))]
-    is_polars = table.container == "polars"
+    distinct: dict[Any, tuple[int, Any]] = {}  # number and dtype
+    for column in table.columns:
+        distinct.setdefault(_identity(column.dtype), (len(distinct), column.dtype))
+    numbers = [distinct[_identity(column.dtype)][0] for column in table.columns]
+    write = _write_polars if table.container == "polars" else writer.of
     return {
         "container": table.container,
         "names": None if names == list(range(len(names))) else writer.of(names),
-        "dtypes": [_write_polars(dtype) if is_polars else writer.of(dtype) for dtype in dtypes],
+        "dtypes": [write(dtype) for _, dtype in distinct.values()],
         "dtype_numbers": writer.array(np.array(numbers)),
         "levels": [[j, writer.of(c.levels)] for j, c in enumerate(table.columns) if c.levels is not None],
     }
@@ -153,11 +158,7 @@ def _read_table(reader: Reader, content: dict[str, Any]) -> Table:
     names, numbers = reader.of(names), reader.array(numbers)
     dtypes = [_read_polars(dtype) if container == "polars" else reader.of(dtype) for dtype in dtypes]
     levels = {j: reader.of(index) for j, index in map(tuple, levels)}
-    kinds: dict[str, Any] = {
-        "array": np.dtype,
-        "pandas": (np.dtype, pd.api.extensions.ExtensionDtype),
-        "polars": object,
-    }
+    kinds: dict[str, Any] = {"array": np.dtype, "pandas": (np.dtype, ExtensionDtype), "polars": object}
     if (
         not all(isinstance(dtype, kinds[container]) for dtype in dtypes)
         or numbers.dtype != np.int64
@@ -169,12 +170,9 @@ def _read_table(reader: Reader, content: dict[str, Any]) -> Table:
     ):
         raise ArtifactError("its table is damaged")
     limits = [limits_of(dtype) for dtype in dtypes]
-    columns = [
-        Column(name, dtypes[i], levels.get(j), limits[i])
-        for j, (name, i) in enumerate(
-            zip(range(len(numbers)) if names is None else names, numbers.tolist(), strict=True)
-        )
-    ]
+    names = range(len(numbers)) if names is None else names
+    of_columns = enumerate(zip(names, numbers.tolist(), strict=True))
+    columns = [Column(name, dtypes[i], levels.get(j), limits[i]) for j, (name, i) in of_columns]
     return Table(tuple(columns), container)
 
 
@@ -212,7 +210,6 @@ def _read_layout(reader: Reader, content: dict[str, Any]) -> TableLayout:
     return layout
 
 
-ExtensionDtype = pd.api.extensions.ExtensionDtype
 register(Kind("extension_dtype", _write_extension, _read_extension), ExtensionDtype, with_subclasses=True)
 register(Kind("index", lambda w, v: [w.of(v.tolist()), w.of(v.dtype)], _read_index), pd.Index, with_subclasses=True)
 register(
