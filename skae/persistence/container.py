@@ -32,7 +32,7 @@ HEADER = struct.Struct("<8s32sQQ")
 LENGTHS = struct.Struct("<QQ")
 STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
 MAX_DEPTH = 100
-FREE_JSON = 2**19  # bytes; more only where there are as many of arrays: parsed, they take forty times as many
+FREE_JSON = 2**19  # bytes, which take forty times as many when parsed; more only where the arrays have half as many
 
 
 class ArtifactError(ValueError):
@@ -43,7 +43,7 @@ def pack(document: Any, tensors: dict[str, Tensor]) -> list[bytes]:
     """Return the parts of a file."""
     text = json.dumps(document, allow_nan=False, separators=(",", ":")).encode()
     weights = _safetensors().save(tensors)
-    if len(text) > (limit := max(FREE_JSON, len(weights))):
+    if len(text) > (limit := max(FREE_JSON, 2 * len(weights))):
         raise ValueError(f"The estimator has {len(text)} bytes of parameters and attributes; a file holds {limit}.")
     lengths = LENGTHS.pack(len(text), len(weights))
     return [MAGIC, _sha256([lengths, text, weights]), lengths, text, weights]
@@ -60,7 +60,7 @@ def unpack(file: BinaryIO, size: int) -> tuple[Any, dict[str, Tensor]]:
     _, sha256, n_text, n_weights = HEADER.unpack(header)
     if HEADER.size + n_text + n_weights != size:
         raise ArtifactError(f"it is damaged: it has {size} bytes, not {HEADER.size + n_text + n_weights}")
-    if n_text > max(FREE_JSON, n_weights):
+    if n_text > max(FREE_JSON, 2 * n_weights):
         raise ArtifactError(f"its JSON has {n_text} bytes, more than an estimator can have")
     text, weights = file.read(n_text), file.read(n_weights)
     if _sha256([header[-LENGTHS.size :], text, weights]) != sha256:
