@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
+from uuid import uuid4
 
 import joblib  # its folder is looked up below
 import torch
@@ -192,7 +193,7 @@ def register_skops_node(
         raise ImportError('register_with_skops needs skops: python -m pip install "skae[files]".') from error
 
     def get_state(value: Any, save_context: Any) -> dict[str, Any]:
-        file = f"{id(value)}.skae"  # the context keeps the object alive
+        file = f"{uuid4().hex}.skae"  # an object may be written twice
         save_context.zip_file.writestr(file, dump(value))
         cls = type(value)
         return {"__class__": cls.__name__, "__module__": get_module(cls), "__loader__": name, "file": file}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import NoneType
 from typing import Any
 
 from sklearn.base import BaseEstimator
@@ -15,7 +16,7 @@ from skae.persistence import detectors as _detectors  # noqa: F401  adds its kin
 from skae.persistence import tables as _tables  # noqa: F401
 from skae.persistence.container import ArtifactError, pack, read, write
 from skae.persistence.estimators import CLASSES
-from skae.persistence.values import Reader, Writer
+from skae.persistence.values import Reader, Writer, fields
 
 SCHEMA = 1  # to be raised where files are written that an older skae would misread
 
@@ -129,11 +130,14 @@ def encode(estimator: BaseEstimator, training: dict | None = None) -> tuple[dict
 
 def decode(document: Any, tensors: dict[str, Tensor], code: dict[str, Any]) -> tuple[Any, dict | None]:
     """Return the estimator and the data of its training of an artifact."""
-    if document["schema"] > SCHEMA:
-        raise ArtifactError(f"it was written by skae {document['skae']}, and this is {skae.__version__}: upgrade skae")
+    schema, version = document["schema"], document["skae"]
+    if type(schema) is not int or schema < 1 or type(version) is not str:
+        raise ArtifactError("it does not say which version of skae has written it")
+    if schema > SCHEMA:
+        raise ArtifactError(f"it was written by skae {version:.40}, and this is {skae.__version__}: upgrade skae")
     reader = Reader(tensors, code)
-    estimator, training = reader.of(document["estimator"]), reader.of(document["training"])
-    if not isinstance(estimator, BaseEstimator):
+    estimator, training = map(reader.of, fields(document, "schema", "skae", "estimator", "training")[2:])
+    if not isinstance(estimator, BaseEstimator) or type(training) not in (dict, NoneType):
         raise ArtifactError("it holds no estimator")
     reader.check_all_used()
     return estimator, training

@@ -27,7 +27,12 @@ def is_list(check: Check) -> Check:
 
 def is_count(value: Any) -> bool:
     """Whether it is an integer of 0 or more."""
-    return type(value) is int and value >= 0
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value >= 0)
+
+
+def is_flag(value: Any) -> bool:
+    """Whether it is a truth value, Python's or NumPy's."""
+    return isinstance(value, bool | np.bool_)
 
 
 def is_float(value: Any) -> bool:

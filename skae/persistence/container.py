@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import stat
 import struct
 from collections.abc import Iterable
@@ -23,12 +24,15 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from uuid import uuid4
 
+import numpy as np
 from torch import Tensor
 
 MAGIC = b"\x93skae\r\n\x1a"
 HEADER = struct.Struct("<8s32sQQ")
 LENGTHS = struct.Struct("<QQ")
-MAX_JSON = 2**22  # bytes; parsed, the JSON takes up to twenty times as many
+STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
+MAX_DEPTH = 100
+FREE_JSON = 2**19  # bytes, which take forty times as many when parsed; more only where the arrays have half as many
 
 
 class ArtifactError(ValueError):
@@ -38,9 +42,9 @@ class ArtifactError(ValueError):
 def pack(document: Any, tensors: dict[str, Tensor]) -> list[bytes]:
     """Return the parts of a file."""
     text = json.dumps(document, allow_nan=False, separators=(",", ":")).encode()
-    if len(text) > MAX_JSON:
-        raise ValueError(f"The estimator has {len(text)} bytes of parameters and attributes; a file holds {MAX_JSON}.")
     weights = safetensors_of_torch().save(tensors)
+    if len(text) > (limit := max(FREE_JSON, 2 * len(weights))):
+        raise ValueError(f"The estimator has {len(text)} bytes of parameters and attributes; a file holds {limit}.")
     lengths = LENGTHS.pack(len(text), len(weights))
     return [MAGIC, _sha256([lengths, text, weights]), lengths, text, weights]
 
@@ -56,11 +60,13 @@ def unpack(file: BinaryIO, size: int) -> tuple[Any, dict[str, Tensor]]:
     _, sha256, n_text, n_weights = HEADER.unpack(header)
     if HEADER.size + n_text + n_weights != size:
         raise ArtifactError(f"it is damaged: it has {size} bytes, not {HEADER.size + n_text + n_weights}")
-    if n_text > MAX_JSON:
-        raise ArtifactError(f"its JSON has {n_text} bytes; {MAX_JSON} are allowed")
+    if n_text > max(FREE_JSON, 2 * n_weights):
+        raise ArtifactError(f"its JSON has {n_text} bytes, more than an estimator can have")
     text, weights = file.read(n_text), file.read(n_weights)
     if _sha256([header[-LENGTHS.size :], text, weights]) != sha256:
         raise ArtifactError("it is damaged: its hash is not that of its contents")
+    if _depth(text) > MAX_DEPTH:  # its parser and ours call themselves
+        raise ArtifactError("its JSON is nested too deeply")
     return json.loads(text.decode(), parse_constant=_refuse), safetensors.load(weights)
 
 
@@ -85,6 +91,12 @@ def read(path: str | os.PathLike) -> tuple[Any, dict[str, Tensor]]:
         raise ArtifactError("it is no regular file")
     with open(path, "rb") as file:
         return unpack(file, os.fstat(file.fileno()).st_size)
+
+
+def _depth(text: bytes) -> int:
+    """Return how deeply JSON is nested."""
+    brackets = np.frombuffer(b"[" + STRING.sub(b"", text), dtype=np.uint8) & 0xDF  # "{" is "[" plus this bit
+    return int(np.cumsum((brackets == 0x5B).astype(int) - (brackets == 0x5D)).max())
 
 
 def _sha256(parts: Iterable[bytes]) -> bytes:

@@ -15,6 +15,7 @@ from skae.persistence.checks import (
     is_array,
     is_ascending,
     is_count,
+    is_flag,
     is_float,
     is_floats,
     is_list,
@@ -22,8 +23,8 @@ from skae.persistence.checks import (
     is_numbers,
 )
 from skae.persistence.container import ArtifactError
-from skae.persistence.estimators import CLASSES, ESTIMATOR, FINISH, FITTED, MODELS, OPTIONAL
-from skae.persistence.values import Kind, Reader, Writer, register
+from skae.persistence.estimators import CLASSES, COMPLETE, ESTIMATOR, FITTED, MODELS, OPTIONAL
+from skae.persistence.values import Kind, Reader, Writer, fields, register
 from skae.tables import Table, TableLayout
 
 FITTED[BaggedAutoEncoders] = {
@@ -38,13 +39,13 @@ OPTIONAL[BaggedAutoEncoders] = {"_given_layout": is_a(TableLayout, type(None))}
 FITTED[AutoEncoderOutlierDetector] = {
     "n_features_in_": is_count,
     "_table": is_a(Table),
-    "_takes_holes": is_a(bool),
+    "_takes_holes": is_flag,
     "autoencoder_": lambda value: isinstance(value, BaseAutoEncoder | BaggedAutoEncoders),
     "_measure": is_a(ErrorMeasure, ResidualMeasure, WhitenedError),
     "_errors": is_ascending,
     "_training_errors": is_ascending,
-    "_novelty": is_a(bool),
-    "_of_new_rows": is_a(bool),
+    "_novelty": is_flag,
+    "_of_new_rows": is_flag,
     "threshold_": is_float,
     "offset_": is_float,
 }
@@ -70,31 +71,29 @@ def _read_member(reader: Reader, content: list) -> Member:
 
 
 def _write_measure(writer: Writer, measure: ErrorMeasure) -> dict[str, Any]:
-    numbers = {name: writer.of(getattr(measure, name)) for name in ("power", "least", "rounded")}
+    error, arrays = "auto", None
     if isinstance(measure, WhitenedError):
-        arrays = {"typical": writer.array(measure.typical), "precision": writer.array(measure.precision)}
-        return {"error": "whitened", **numbers, **arrays}
-    if isinstance(measure, ResidualMeasure):
+        error, arrays = "whitened", [writer.array(measure.typical), writer.array(measure.precision)]
+    elif isinstance(measure, ResidualMeasure):
         error = next(name for name, (function, _) in FUNCTIONS.items() if function is measure.function)
-        return {"error": error, **numbers}
-    return {"error": "auto", **numbers}
+    numbers = {name: writer.of(getattr(measure, name)) for name in ("power", "least", "rounded")}
+    return {"error": error, "arrays": arrays, **numbers}
 
 
 def _read_measure(reader: Reader, content: dict[str, Any]) -> ErrorMeasure:
     """Return a measure without its model, which the detector has."""
-    error = content["error"]
+    error, arrays, *numbers = fields(content, "error", "arrays", "power", "least", "rounded")
     measure: Any
     if error == "whitened":
         measure = WhitenedError.__new__(WhitenedError)
         measure.function = measure._whiten
-        measure.typical, measure.precision = reader.array(content["typical"]), reader.array(content["precision"])
+        measure.typical, measure.precision = map(reader.array, arrays)
     elif error == "auto":
         measure = ErrorMeasure.__new__(ErrorMeasure)
     else:
         measure = ResidualMeasure.__new__(ResidualMeasure)
         measure.function = FUNCTIONS[error][0]
-    for name in ("power", "least", "rounded"):
-        setattr(measure, name, reader.of(content[name]))
+    measure.power, measure.least, measure.rounded = map(reader.of, numbers)
     if measure.power not in (None, 1, 2) or not (is_float(measure.least) and is_float(measure.rounded)):
         raise ArtifactError("its measure of errors is damaged")
     return measure
@@ -108,28 +107,30 @@ register(Kind("measure", _write_measure, _read_measure), ErrorMeasure, ResidualM
 # ---- estimators ----------------------------------------------------------------------------------------------
 
 
-def _check_bag(reader: Reader, bag: BaggedAutoEncoders, content: dict[str, Any]) -> None:
+def _check_bag(bag: BaggedAutoEncoders) -> None:
     """Raise where the parts of a fitted bag do not belong together."""
     scaler, members, n_samples = bag._scaler, bag._members, len(bag._copies)
     unfitted, n_members, _ = zip(*bag.bags, strict=True)
-    sizes = {member.autoencoder.n_features_in_ for member in members}
+    if not all(isinstance(member.autoencoder, BaseAutoEncoder) for member in members):
+        raise ArtifactError("its bag holds other members than autoencoders")
+    fitted = bag._fitted_members()  # all, unless the fit was interrupted
+    sizes = {member.autoencoder.n_features_in_ for member in fitted}
     if (
         not all(isinstance(autoencoder, BaseAutoEncoder) for autoencoder in unfitted)
         or not all(map(is_count, n_members))
-        or type(bag.scale_free) is not bool
+        or not is_flag(bag.scale_free)
         or not all(is_count(member.bag) and member.bag < len(bag.bags) for member in members)
-        or not all(isinstance(member.autoencoder, BaseAutoEncoder) for member in members)
         or not all(is_numbers(m.rows) and ((m.rows >= 0) & (m.rows < n_samples)).all() for m in members)
-        or len(bag._typical) != len(bag._fitted_members())
+        or len(bag._typical) != len(fitted)
         or len(sizes) != 1
-        or (scaler is None) == bag.scale_free
+        or (scaler is None) == bool(bag.scale_free)
         or (scaler is not None and not all(is_array(np.float64, *sizes)(a) for a in (scaler.center, scaler.scale)))
         or (bag.out_of_bag_errors_ is not None and len(bag.out_of_bag_errors_) != n_samples)
     ):
         raise ArtifactError("its bag of autoencoders is damaged")
 
 
-def _complete_detector(reader: Reader, detector: Any, content: dict[str, Any]) -> None:
+def _complete_detector(detector: Any) -> None:
     """Give the measure its model; raise where the parts of a fitted detector do not belong together."""
     model, measure, n = detector.autoencoder_, detector._measure, detector.n_features_in_
     first = model.autoencoders_[0] if isinstance(model, BaggedAutoEncoders) else model
@@ -150,5 +151,5 @@ def _complete_detector(reader: Reader, detector: Any, content: dict[str, Any]) -
 
 
 CLASSES |= {cls.__name__: cls for cls in (AutoEncoderOutlierDetector, BaggedAutoEncoders)}
-FINISH |= {BaggedAutoEncoders: _check_bag, AutoEncoderOutlierDetector: _complete_detector}
+COMPLETE |= {"BaggedAutoEncoders": _check_bag, "AutoEncoderOutlierDetector": _complete_detector}
 register(ESTIMATOR, AutoEncoderOutlierDetector, BaggedAutoEncoders)

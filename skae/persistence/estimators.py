@@ -36,7 +36,7 @@ from skae.persistence.checks import (
 )
 from skae.persistence.container import ArtifactError
 from skae.persistence.networks import SPECIFICATIONS, check_optimizer_states, read_network, write_network
-from skae.persistence.values import Kind, Reader, Writer, register
+from skae.persistence.values import Kind, Reader, Writer, fields, register
 from skae.tables import Table, TableLayout
 
 CODE = ("network", "corruption", "prior")  # parameters that may hold code of the user's
@@ -68,7 +68,7 @@ FITTED: dict[type, dict[str, Check]] = {
         "n_features_in_": is_count,
         "_table": is_a(Table),
         "_layout": is_a(TableLayout, type(None)),
-        "_seed": is_count,
+        "_seed": lambda value: is_count(value) and value < 2**64,
         "_fitted_loss_scale": is_float,
         "_optimizer_states": is_list(is_list(is_a(Tensor))),
         "loss_curve_": is_list(is_float),
@@ -100,11 +100,13 @@ def check_attributes(estimator: BaseEstimator, values: dict[str, Any], is_fitted
     """Raise an `ArtifactError` where one is missing, unknown or not what it must be."""
     name, required = type(estimator).__name__, checks_of(estimator, FITTED)
     known = required | checks_of(estimator, OPTIONAL)
+    if type(is_fitted) is not bool:
+        raise ArtifactError(f"its {name} is not said to be fitted or not")
     if is_fitted and (missing := required.keys() - values.keys()):
         raise ArtifactError(f"its {name} has no {min(missing)}")
     for key, value in values.items():
         if key not in known:
-            raise ArtifactError(f"its {name} has an attribute {key!r}, which this version of skae does not know")
+            raise ArtifactError(f"its {name} has an attribute {key!r}, which is none of this version of skae's")
         if not known[key](value):
             raise ArtifactError(f"{key} of its {name} is {value!r:.80}, which it cannot be")
 
@@ -137,20 +139,25 @@ def _write_values(writer: Writer, estimator: BaseEstimator, values: dict[str, An
 
 
 def _write(writer: Writer, estimator: BaseEstimator) -> dict[str, Any]:
+    estimator._validate_params()  # as `load` will
     parameters = estimator.get_params(deep=False)
     attributes = {k: v for k, v in vars(estimator).items() if k not in parameters and "callback" not in k}
     written: dict[str, Any] = {
         "class": type(estimator).__name__,
         "parameters": _write_values(writer, estimator, parameters),
         "is_fitted": not MODELS.isdisjoint(attributes),
+        "fixed": None,
+        "network": None,
     }
     if "_network" in attributes:
         fixed, network = attributes.pop("_fixed"), attributes.pop("_network")
         changed = {k: v for k, v in fixed.items() if not are_same(v, parameters[k])}  # most often nothing
         written |= {"fixed": _write_values(writer, estimator, changed), "network": write_network(writer, network)}
-    known = checks_of(estimator, FITTED) | checks_of(estimator, OPTIONAL)
-    if foreign := attributes.keys() - known.keys() - LEFT_OUT:
-        raise TypeError(f"{min(foreign)} of {type(estimator).__name__} is no attribute of skae's: delete it")
+    attributes = {name: value for name, value in attributes.items() if name not in LEFT_OUT}
+    try:
+        check_attributes(estimator, attributes, written["is_fitted"])
+    except ArtifactError as error:
+        raise TypeError(f"It could not be loaded: {error}.") from error
     return written | {"attributes": _write_values(writer, estimator, attributes)}
 
 
@@ -158,22 +165,28 @@ def _read(reader: Reader, content: dict[str, Any]) -> BaseEstimator:
     reader.n_estimators_left -= 1
     if reader.n_estimators_left < 0:
         raise ArtifactError("it holds more estimators than arrays")
-    if content["class"] not in CLASSES:
-        raise ArtifactError(f"it holds a {content['class']!r:.80}, which this version of skae does not know")
-    parameters = {name: reader.of(value) for name, value in content["parameters"].items()}
-    estimator = CLASSES[content["class"]](**parameters)
+    name, parameters, is_fitted, fixed, network, attributes = fields(
+        content, "class", "parameters", "is_fitted", "fixed", "network", "attributes"
+    )
+    if name not in CLASSES:
+        raise ArtifactError(f"it holds a {name!r:.80}, which this version of skae does not know")
+    # where a later version adds a parameter, it is given here the value that files of this one stand for
+    fields(parameters, *({*CLASSES[name]._get_param_names()} - LEFT_OUT))
+    estimator = CLASSES[name](**{key: reader.of(value) for key, value in parameters.items()})
     estimator._validate_params()
-    attributes = {name: reader.of(value) for name, value in content["attributes"].items()}
-    check_attributes(estimator, attributes, content["is_fitted"])
+    attributes = {key: reader.of(value) for key, value in attributes.items()}
+    check_attributes(estimator, attributes, is_fitted)
     estimator.__dict__.update(attributes)
-    if content["is_fitted"]:
-        for base, finish in FINISH.items():
-            if isinstance(estimator, base):
-                finish(reader, estimator, content)
+    if isinstance(estimator, NetworkEstimator) and is_fitted:
+        _add_network(reader, estimator, fixed, network)
+    elif fixed is not None or network is not None:
+        raise ArtifactError(f"its {name} has a network")
+    if is_fitted and name in COMPLETE:
+        COMPLETE[name](estimator)
     return estimator
 
 
-def _add_network(reader: Reader, estimator: Any, content: dict[str, Any]) -> None:
+def _add_network(reader: Reader, estimator: Any, fixed: dict[str, Any], network: dict[str, Any]) -> None:
     """Set the network of an estimator, and the parameters that its fit has fixed."""
     table, layout, given = estimator._table, estimator._layout, estimator._given_layout
     of_cells = (0,) * len(table.columns) if layout is None else layout.n_levels
@@ -183,7 +196,10 @@ def _add_network(reader: Reader, estimator: Any, content: dict[str, Any]) -> Non
         or (given is not layout if given is not None else of_cells != table.n_levels)
     ):
         raise ArtifactError("its table has other columns than its network")
-    changed = {name: reader.of(value) for name, value in content["fixed"].items()}
+    curves = [estimator.loss_curve_, estimator.validation_loss_curve_ or estimator.loss_curve_]
+    if any(len(curve) != estimator.n_iter_ for curve in curves) or estimator.best_epoch_ > estimator.n_iter_:
+        raise ArtifactError("its numbers of epochs differ")
+    changed = {name: reader.of(value) for name, value in fixed.items()}
     estimator._fixed = estimator._current_fixed() | changed
     if estimator._fixed.keys() - estimator._fixed_by_fit:
         raise ArtifactError("it fixes parameters that no fit fixes")
@@ -191,11 +207,11 @@ def _add_network(reader: Reader, estimator: Any, content: dict[str, Any]) -> Non
     builder._validate_params()
     of_fit = ("n_features_in_", "classes_", "class_prior_")
     builder.__dict__.update({name: value for name, value in vars(estimator).items() if name in of_fit})
-    estimator._network = read_network(reader, content["network"], builder, layout)
+    estimator._network = read_network(reader, network, builder, layout)
     check_optimizer_states(estimator._optimizer_states, estimator._network)
 
 
-# what is done after the attributes of a class are set
-FINISH: dict[type, Callable[[Reader, Any, dict[str, Any]], None]] = {NetworkEstimator: _add_network}
+# by the name of the class: what is done to a fitted estimator that has its attributes
+COMPLETE: dict[str, Callable[[Any], None]] = {}
 ESTIMATOR = Kind("estimator", _write, _read)
 register(ESTIMATOR, *CLASSES.values())

@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 
 from skae.persistence.container import ArtifactError
-from skae.persistence.values import Kind, Reader, Writer, register, shared
+from skae.persistence.values import Kind, Reader, Writer, fields, register, shared
 from skae.tables import Table, TableLayout
 from skae.tables.frames import Column, limits_of
 
+ExtensionDtype = pd.api.extensions.ExtensionDtype
 MASKED = [f"{sign}Int{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)] + ["Float32", "Float64", "boolean"]
 POLARS = [f"{sign}Int{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)]
 POLARS += ["Float32", "Float64", "Boolean", "String", "Binary", "Categorical", "Null", "Object"]
@@ -32,24 +33,38 @@ def _write_extension(writer: Writer, dtype: Any) -> list:
         return ["interval", writer.of(dtype.subtype), dtype.closed]
     if str(dtype) in MASKED:
         return ["masked", str(dtype)]
-    raise TypeError(f"it holds the dtype {dtype}, which no file of skae's can hold: convert the column before fit")
+    raise TypeError(f"the dtype {dtype} cannot be saved: convert the column before fit")
 
 
 def _read_extension(reader: Reader, content: list) -> Any:
     kind, *rest = content
     if kind == "category":
-        categories = reader.of(rest[0])
-        return pd.CategoricalDtype(categories, ordered=bool(rest[1]))
+        categories, ordered = rest
+        categories = reader.of(categories)
+        if not isinstance(categories, pd.Index | None) or type(ordered) is not bool:
+            raise ArtifactError("it holds a category without levels")
+        return pd.CategoricalDtype(categories, ordered=ordered)
     if kind == "string":
         storage, is_na = rest
-        return pd.StringDtype(storage) if is_na else pd.StringDtype(storage, na_value=np.nan)
+        return pd.StringDtype(storage) if is_na else _text_dtype(storage)
     if kind == "arrow":
         return pd.ArrowDtype(_read_arrow(rest))
     if kind == "interval":
-        return pd.IntervalDtype(reader.of(rest[0]), rest[1])
-    if kind == "masked" and rest[0] in MASKED:
-        return pd.api.types.pandas_dtype(rest[0])
+        subtype, closed = rest
+        return pd.IntervalDtype(reader.of(subtype), closed)
+    if kind == "masked" and rest in [[name] for name in MASKED]:
+        return pd.api.types.pandas_dtype(*rest)
     raise ArtifactError(f"it holds the dtype {content!r:.80}")
+
+
+def _text_dtype(storage: str) -> Any:
+    """Return the dtype of text of pandas 3, or what comes next to it where there is none."""
+    try:
+        return pd.StringDtype(storage, na_value=np.nan)
+    except ImportError:  # no pyarrow here
+        return pd.StringDtype("python", na_value=np.nan)
+    except TypeError:  # pandas 2
+        return np.dtype(object)
 
 
 def _write_arrow(dtype: Any) -> list:
@@ -62,7 +77,7 @@ def _write_arrow(dtype: Any) -> list:
             return [str(dtype)]
     except ValueError:
         pass
-    raise TypeError(f"it holds the dtype {dtype}, which no file of skae's can hold: convert the column before fit")
+    raise TypeError(f"the dtype {dtype} cannot be saved: convert the column before fit")
 
 
 def _read_arrow(content: list) -> Any:
@@ -71,7 +86,8 @@ def _read_arrow(content: list) -> Any:
     if content[0] == "dictionary":
         _, index, value, ordered = content
         return pyarrow.dictionary(_read_arrow(index), _read_arrow(value), bool(ordered))
-    return pyarrow.type_for_alias(content[0])
+    (name,) = content
+    return pyarrow.type_for_alias(name)
 
 
 def _write_polars(dtype: Any) -> list:
@@ -81,7 +97,7 @@ def _write_polars(dtype: Any) -> list:
     if name == "Decimal":
         return [name, dtype.precision, dtype.scale]
     if name not in POLARS:
-        raise TypeError(f"it holds the dtype {dtype}, which no file of skae's can hold: convert the column before fit")
+        raise TypeError(f"the dtype {dtype} cannot be saved: convert the column before fit")
     return [name]
 
 
@@ -99,48 +115,50 @@ def _read_polars(content: list) -> Any:
 
 def _write_timestamp(writer: Writer, value: pd.Timestamp) -> list:
     if value.tz is not None:
-        raise TypeError(f"it holds {value!r}, which no file of skae's can hold: remove the time zone")
+        raise TypeError(f"{value!r} cannot be saved: remove the time zone before fit")
     return [value.unit, int(value.asm8.astype(np.int64))]
 
 
 def _read_index(reader: Reader, content: list) -> pd.Index:
     values, dtype = map(reader.of, content)
     index = pd.Index(values, dtype=dtype)
-    if not index.is_unique:
-        raise ArtifactError("the levels of a category in it are not unique")
+    if any(type(value) is list for value in values) or not index.is_unique:
+        raise ArtifactError("it holds a category whose levels are not values, each another")
     return index
 
 
 # ---- tables --------------------------------------------------------------------------------------------------
 
 
+def _identity(dtype: Any) -> Any:
+    # equal ones may have their categories in another order
+    return id(dtype) if isinstance(dtype, pd.CategoricalDtype) else dtype
+
+
 def _write_table(writer: Writer, table: Table) -> dict[str, Any]:
     names = [column.name for column in table.columns]
-    distinct: dict[Any, int] = {}
-    # equal ones may have their categories in another order
-    keys = [id(c.dtype) if isinstance(c.dtype, pd.CategoricalDtype) else c.dtype for c in table.columns]
-    numbers = [distinct.setdefault(key, len(distinct)) for key in keys]
-    dtypes = [table.columns[numbers.index(i)].dtype for i in range(len(distinct))]
-    is_polars = table.container == "polars"
+    distinct: dict[Any, tuple[int, Any]] = {}  # number and dtype
+    for column in table.columns:
+        distinct.setdefault(_identity(column.dtype), (len(distinct), column.dtype))
+    numbers = [distinct[_identity(column.dtype)][0] for column in table.columns]
+    write = _write_polars if table.container == "polars" else writer.of
     return {
         "container": table.container,
         "names": None if names == list(range(len(names))) else writer.of(names),
-        "dtypes": [_write_polars(dtype) if is_polars else writer.of(dtype) for dtype in dtypes],
+        "dtypes": [write(dtype) for _, dtype in distinct.values()],
         "dtype_numbers": writer.array(np.array(numbers)),
         "levels": [[j, writer.of(c.levels)] for j, c in enumerate(table.columns) if c.levels is not None],
     }
 
 
 def _read_table(reader: Reader, content: dict[str, Any]) -> Table:
-    container, names = content["container"], reader.of(content["names"])
-    numbers = reader.array(content["dtype_numbers"])
-    dtypes = [_read_polars(dtype) if container == "polars" else reader.of(dtype) for dtype in content["dtypes"]]
-    levels = {j: reader.of(written) for j, written in content["levels"]}
-    kinds: dict[str, Any] = {
-        "array": np.dtype,
-        "pandas": (np.dtype, pd.api.extensions.ExtensionDtype),
-        "polars": object,
-    }
+    container, names, dtypes, numbers, levels = fields(
+        content, "container", "names", "dtypes", "dtype_numbers", "levels"
+    )
+    names, numbers = reader.of(names), reader.array(numbers)
+    dtypes = [_read_polars(dtype) if container == "polars" else reader.of(dtype) for dtype in dtypes]
+    levels = {j: reader.of(index) for j, index in map(tuple, levels)}
+    kinds: dict[str, Any] = {"array": np.dtype, "pandas": (np.dtype, ExtensionDtype), "polars": object}
     if (
         not all(isinstance(dtype, kinds[container]) for dtype in dtypes)
         or numbers.dtype != np.int64
@@ -148,16 +166,13 @@ def _read_table(reader: Reader, content: dict[str, Any]) -> Table:
         or not len(numbers)
         or ((numbers < 0) | (numbers >= len(dtypes))).any()
         or not all(type(j) is int and 0 <= j < len(numbers) for j in levels)
-        or not all(isinstance(index, pd.Index) for index in levels.values())
+        or not all(isinstance(index, pd.Index) and len(index) for index in levels.values())
     ):
         raise ArtifactError("its table is damaged")
     limits = [limits_of(dtype) for dtype in dtypes]
-    columns = [
-        Column(name, dtypes[i], levels.get(j), limits[i])
-        for j, (name, i) in enumerate(
-            zip(range(len(numbers)) if names is None else names, numbers.tolist(), strict=True)
-        )
-    ]
+    names = range(len(numbers)) if names is None else names
+    of_columns = enumerate(zip(names, numbers.tolist(), strict=True))
+    columns = [Column(name, dtypes[i], levels.get(j), limits[i]) for j, (name, i) in of_columns]
     return Table(tuple(columns), container)
 
 
@@ -173,9 +188,10 @@ def _write_layout(writer: Writer, layout: TableLayout) -> dict[str, Any]:
 
 
 def _read_layout(reader: Reader, content: dict[str, Any]) -> TableLayout:
-    n_levels, means = reader.array(content["n_levels"]), reader.array(content["means"])
-    frequencies = [reader.array(name) for name in content["frequencies"]]
-    scale, flags, unresolved = (content[key] for key in ("scale", "flags", "unresolved"))
+    n_levels, means, scale, frequencies, flags, unresolved = fields(
+        content, "n_levels", "means", "scale", "frequencies", "flags", "unresolved"
+    )
+    n_levels, means, frequencies = reader.array(n_levels), reader.array(means), [reader.array(f) for f in frequencies]
     if n_levels.dtype != np.int64 or n_levels.ndim != 1 or n_levels.min() < 0:
         raise ArtifactError("its layout of a table is damaged")
     layout = TableLayout(tuple(n_levels.tolist()), means, scale, frequencies, flags, tuple(unresolved))
@@ -194,7 +210,6 @@ def _read_layout(reader: Reader, content: dict[str, Any]) -> TableLayout:
     return layout
 
 
-ExtensionDtype = pd.api.extensions.ExtensionDtype
 register(Kind("extension_dtype", _write_extension, _read_extension), ExtensionDtype, with_subclasses=True)
 register(Kind("index", lambda w, v: [w.of(v.tolist()), w.of(v.dtype)], _read_index), pd.Index, with_subclasses=True)
 register(

@@ -40,6 +40,13 @@ def register(kind: Kind, *types: type, with_subclasses: bool = False) -> None:
     (BASES if with_subclasses else TYPES).update(dict.fromkeys(types, kind))
 
 
+def fields(record: dict[str, Any], *names: str) -> list[Any]:
+    """Return the values of a record, which has these names and no others."""
+    if set(record) != set(names):
+        raise ArtifactError(f"one of its records lacks or adds {sorted(set(record) ^ set(names))!r:.200}")
+    return [record[name] for name in names]
+
+
 class Writer:
     """Turns values into JSON and collects their arrays."""
 
@@ -59,7 +66,10 @@ class Writer:
             return self._of_list(value)
         kind = TYPES.get(type(value)) or next((k for base, k in BASES.items() if isinstance(value, base)), None)
         if kind is None:
-            raise TypeError(f"it holds {value!r} of type {type(value).__qualname__}, which no file of skae's can hold")
+            raise TypeError(
+                f"{value!r} of type {type(value).__qualname__} cannot be saved: give numbers, text, or lists, tuples, "
+                "dicts or arrays of them"
+            )
         return {kind.name: kind.write(self, value)}
 
     def _of_list(self, values: list) -> Any:
@@ -75,7 +85,7 @@ class Writer:
     def array(self, value: np.ndarray) -> str:
         """Keep an array of numbers; return its name."""
         if value.dtype.kind not in "biuf" or value.dtype.itemsize > 8:
-            raise TypeError(f"it holds an array of {value.dtype}, which no file of skae's can hold")
+            raise TypeError(f"an array of {value.dtype} cannot be saved: give int64, float64 or bool")
         return self.tensor(torch.from_numpy(np.array(value, dtype=value.dtype.newbyteorder("="), order="C")))
 
     def tensor(self, value: Tensor, name: str | None = None) -> str:
@@ -91,7 +101,7 @@ class Writer:
         # clones hold the same function, but copies of another object
         is_function = isinstance(value, FunctionType | BuiltinFunctionType | type)
         if known is not value and (is_function or type(known) is not type(value)):
-            raise TypeError(f"it holds two objects of yours as {parameter}, {known!r} and {value!r}: load takes one")
+            raise TypeError(f"{known!r} and {value!r} cannot both be saved: skae.load takes one {parameter}")
         return {"code": parameter}
 
 
@@ -103,6 +113,7 @@ class Reader:
         self.taken: set[str] = set()
         self.shared: list[Any] = []
         # every layer of a network has a tensor, and every estimator some; so the file's size bounds the work
+        self.n_values = sum(tensor.numel() for tensor in tensors.values())
         self.n_layers_left = len(tensors)
         self.n_estimators_left = 16 + 2 * len(tensors)
 
@@ -183,8 +194,8 @@ def _write_array(writer: Writer, value: np.ndarray) -> list:
         unit, dtype = (np.uint32, "<U") if value.dtype.kind == "U" else (np.uint8, "S")
         plain = np.ascontiguousarray(value, dtype=value.dtype.newbyteorder("<"))
         n = value.dtype.itemsize // np.dtype(unit).itemsize
-        return [dtype, value.shape, writer.array(np.frombuffer(plain.tobytes(), unit).reshape(*value.shape, n))]
-    return ["number", value.shape, writer.array(value)]
+        return [dtype, None, writer.array(np.frombuffer(plain.tobytes(), unit).reshape(*value.shape, n))]
+    return ["number", None, writer.array(value)]
 
 
 def _read_array(reader: Reader, content: list) -> np.ndarray:
@@ -194,6 +205,8 @@ def _read_array(reader: Reader, content: list) -> np.ndarray:
         array = np.empty(len(values), dtype=object)
         array[:] = values
         return array.reshape(shape)
+    if shape is not None:
+        raise ArtifactError("it holds an array with a second shape")
     array = reader.array(data)
     if kind == "number":
         return array
@@ -205,7 +218,7 @@ def _read_array(reader: Reader, content: list) -> np.ndarray:
 
 def _write_scalar(writer: Writer, value: np.generic) -> list:
     if value.dtype.kind not in "biufU" or (value.dtype.kind == "f" and value.dtype.itemsize > 8):
-        raise TypeError(f"it holds {value!r}, which no file of skae's can hold")
+        raise TypeError(f"{value!r} of type {type(value).__name__} cannot be saved: give a Python number")
     return [value.dtype.name if value.dtype.kind != "U" else "str", writer.of(value.item())]
 
 
@@ -223,7 +236,7 @@ def _read_scalar(reader: Reader, content: list) -> np.generic:
 def _write_random_state(writer: Writer, value: np.random.RandomState) -> list:
     state: Any = value.get_state()
     if not isinstance(state, tuple):
-        raise TypeError("it holds a RandomState of another generator than MT19937: give a number as random_state")
+        raise TypeError("a RandomState of another generator than MT19937 cannot be saved: give a number")
     _, keys, position, has_gauss, cached = state
     return [writer.array(keys), position, has_gauss, writer.of(float(cached))]
 
@@ -252,7 +265,7 @@ def read_numpy_dtype(text: str) -> np.dtype:
 def _write_numpy_dtype(writer: Writer, value: np.dtype) -> str:
     text = value.newbyteorder("<").str
     if not _NUMPY_DTYPE.fullmatch(text):
-        raise TypeError(f"it holds the dtype {value}, which no file of skae's can hold")
+        raise TypeError(f"the dtype {value} cannot be saved: convert the column before fit")
     return text
 
 
