@@ -14,8 +14,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from skae._compat import Interval, StrOptions
 from skae.device import on_cpu
-from skae.estimators.base import INITIAL_WEIGHTS
 from skae.estimators.parameters import parameter
+from skae.estimators.preparation import INITIAL_WEIGHTS
 from skae.estimators.reconstruction import BaseAutoEncoder
 from skae.estimators.transaction import of_one_fit
 from skae.interfaces import Network, Objective, RowSummary

@@ -10,37 +10,36 @@ from math import nan
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from sklearn.base import clone
 from sklearn.callback import CallbackSupportMixin
 
 from skae._compat import fit_context, in_own_modes
-from skae.device import on_cpu, resolve_device
+from skae.device import resolve_device
 from skae.distributed import current_processes
 from skae.estimators.batched_training import Fit, TrainingPlan, find_fitted
 from skae.estimators.fit_key import fit_key
 from skae.estimators.fitted import adopt_state, fitted_state
+from skae.estimators.preparation import PreparesTraining, TrainingData
 from skae.estimators.progress import FitProgress, SavedFit
-from skae.estimators.training_rows import ReadsTrainingRows, TrainingData
 from skae.estimators.transaction import transaction
-from skae.interfaces import Network, Objective, RowSummary
-from skae.networks import DenseNetwork, build_from_callable
+from skae.interfaces import Network, Objective
 from skae.precision import training_precision
 from skae.random import (
-    RandomStreams,
     derived_seeds,
     seed_from,
     set_torch_generators,
     torch_generator_states,
     with_torch_seed,
 )
-from skae.tables import TableLayout, TableNetwork
-from skae.training import History, RowStream, train
+from skae.tables import TableLayout, is_streamed, read_rows, read_stream
+from skae.training import History, Rows, RowStream, StreamedRows, train
 
-INITIAL_WEIGHTS, TRAINING = 0, 2
+TRAINING = 2  # purpose of the seeds, in addition to those of the preparation
 
 
 @dataclass(repr=False, eq=False)
-class NetworkEstimator(CallbackSupportMixin, ReadsTrainingRows):
+class NetworkEstimator(CallbackSupportMixin, PreparesTraining):
     """Base of all estimators that train one network.
 
     Subclasses are dataclasses too: they add fields, extend ``_parameter_constraints`` and override hooks.
@@ -58,17 +57,6 @@ class NetworkEstimator(CallbackSupportMixin, ReadsTrainingRows):
     def _loss_scale(self, scale: float) -> float:
         """Return the size of the objective's loss on rows of a given scale."""
         return 1.0
-
-    def _default_network(self) -> DenseNetwork:
-        """Return the specification to use where ``network`` is None."""
-        return DenseNetwork(self.hidden_layer_sizes, self.activation)
-
-    def _build_network(self, rows: RowSummary, seed: int) -> Network:
-        """Return the network to train, initialised, on the CPU."""
-        network = self._build_from_specification(rows, self.n_components, seed)
-        if rows.layout is None or rows.layout.is_plain:
-            return network
-        return TableNetwork(network, rows.layout, fills_holes=not self._makes_holes)
 
     def _pretrain(self, network: Network, X: np.ndarray | RowStream, held_out: np.ndarray | None, seed: int) -> None:
         """Change a new network's weights, on the device, before `fit` trains it.
@@ -150,18 +138,52 @@ class NetworkEstimator(CallbackSupportMixin, ReadsTrainingRows):
             self._train(data, continued, one_pass=True)
         return self
 
-    def _build_from_specification(self, rows: RowSummary, n_components: int, seed: int) -> Network:
-        """Build the network that ``network`` specifies, on the CPU whatever torch's default device."""
-        seeds = derived_seeds(seed, INITIAL_WEIGHTS)
-        logits = self.loss == "binary_cross_entropy"
-        with on_cpu():
-            if self._network_is_callable():
-                return build_from_callable(self.network, rows.n_features, n_components, seeds[0], logits)
-            if isinstance(self.network, type):
-                name = self.network.__name__
-                raise ValueError(f"network={name} is a class: give one of its instances, {name}(...).")
-            specification = self._default_network() if self.network is None else self.network
-            return specification.build(rows, n_components, RandomStreams(seeds), logits)
+    def _check_training_data(self, X, y, reset: bool) -> TrainingData:
+        """Return the rows, their targets and their labels, all valid."""
+        X, layout = self._read_rows(X, reset)
+        target = self._training_target(X, y)
+        labels = self._training_labels(X, y)
+        if isinstance(X, RowStream) and not (target is labels is None) and X.is_shared_out:
+            raise ValueError("rows='same' of data_parallel cannot share out a stream with a y: give shards of both.")
+        self._check_values(X, target)
+        return TrainingData(X, target, labels, layout)
+
+    def _read_rows(self, X, reset: bool) -> tuple[np.ndarray | RowStream, TableLayout | None]:
+        """Return the cells of X and their layout, None for numbers without holes; set the table."""
+        given = self._given_layout
+        features = getattr(self, "categorical_features", None) if given is None else None
+        takes_tables = self._takes_tables() if reset else self._takes_holes
+        known = None if reset else self._table
+        cells: np.ndarray | RowStream
+        if is_streamed(X, self.max_memory):
+            table, cells = read_stream(self, X, known, features, takes_tables)
+        else:
+            table, cells = read_rows(self, X, known, features, takes_tables, may_be_empty=given is not None)
+        if not reset:
+            return cells, self._layout
+        if any(table.n_levels) and not takes_tables:
+            self._refuse(table)
+        self._table = table
+        return cells, given or table.layout(cells, self._needs_all_flags)
+
+    def _rows(self, data: TrainingData, held_out: np.ndarray | None, device: torch.device) -> Rows | StreamedRows:
+        can_learn = self._can_learn_from(data)
+        if isinstance(data.X, RowStream):
+            stream = data.X if can_learn is None else data.X.only(can_learn)
+            return StreamedRows(stream, data.target, device, data.labels, held_out=held_out)
+        chosen = np.ones(len(data.X), dtype=bool) if can_learn is None else can_learn
+        index, held_out_index = chosen, None
+        if held_out is not None:
+            index, held_out_index = chosen & ~held_out, torch.from_numpy(np.flatnonzero(held_out)).to(device)[None]
+        return Rows(
+            data.X,
+            data.target,
+            device,
+            data.labels,
+            index=torch.from_numpy(np.flatnonzero(index)).to(device)[None],
+            held_out=held_out_index,
+            processes=current_processes(),
+        )
 
     @in_own_modes(inference=False)
     def _train(

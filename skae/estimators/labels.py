@@ -14,7 +14,8 @@ from torch import Tensor
 
 from skae._compat import check_y
 from skae.distributed import current_processes
-from skae.estimators.base import NetworkEstimator, TrainingData
+from skae.estimators.base import NetworkEstimator
+from skae.estimators.preparation import TrainingData
 from skae.estimators.transaction import of_one_fit, transaction
 from skae.tables import by_chunks, without_mask
 

@@ -11,9 +11,9 @@ from sklearn.base import ClassifierMixin
 from torch import Tensor
 
 from skae.device import on_cpu
-from skae.estimators.base import INITIAL_WEIGHTS, TrainingData
 from skae.estimators.greedy import GreedyPretraining
 from skae.estimators.labels import PartlyLabelled, read_labels
+from skae.estimators.preparation import INITIAL_WEIGHTS, TrainingData
 from skae.interfaces import Network, Objective, RowSummary
 from skae.networks import DenseNetwork
 from skae.networks.layers import BatchedLinear, BatchedPerceptron, DenseAutoEncoder

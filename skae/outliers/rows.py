@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_consistent_length
 from skae._compat import check_y, warn_user
 from skae.distributed import current_processes
 from skae.random import derived_seeds, random_mask, seed_from
-from skae.tables import read_training_rows, some_of, without_mask
+from skae.tables import is_streamed, read_rows, read_stream, some_of, without_mask
 from skae.training import HELD_OUT, RowStream
 
 HOLD_OUT = 1  # key of its random numbers, in addition to the autoencoder's
@@ -25,7 +25,11 @@ def read_table(detector: Any, X) -> np.ndarray | RowStream:
     if autoencoder is not None:
         autoencoder._validate_params()  # before they are looked at
     takes_tables = autoencoder is None or autoencoder._takes_tables()
-    table, cells = read_training_rows(detector, X, None, features, takes_tables)
+    cells: np.ndarray | RowStream
+    if is_streamed(X, detector.max_memory):
+        table, cells = read_stream(detector, X, None, features, takes_tables)
+    else:
+        table, cells = read_rows(detector, X, None, features, takes_tables)
     if any(table.n_levels):
         if not takes_tables:
             autoencoder._refuse(table)

@@ -8,7 +8,7 @@ from skae.tables.frames import FLOATS, Table, has_holes, read_rows, without_mask
 from skae.tables.layout import TableLayout
 from skae.tables.loss import TableLoss
 from skae.tables.network import TableNetwork
-from skae.tables.streams import by_chunks, read_training_rows, some_of
+from skae.tables.streams import by_chunks, is_streamed, read_stream, some_of
 
 __all__ = [
     "FLOATS",
@@ -18,8 +18,9 @@ __all__ = [
     "TableNetwork",
     "by_chunks",
     "has_holes",
+    "is_streamed",
     "read_rows",
-    "read_training_rows",
+    "read_stream",
     "some_of",
     "without_mask",
 ]

@@ -102,22 +102,19 @@ def by_chunks(method: M) -> M:
     return cast(M, call)
 
 
-def read_training_rows(
-    estimator: Any,
-    X: Any,
-    table: Table | None,
-    categorical_features: Any,
-    takes_holes: bool,
-    may_be_empty: bool = False,
-) -> tuple[Table, np.ndarray | RowStream]:
-    """Return the table of X and its cells as `read_rows` does, of a stream as a stream, which is read once.
+def is_streamed(X: Any, max_memory: float | str) -> bool:
+    """Whether X is read as it is needed in training: a stream, or one of the shards of several processes."""
+    return is_stream(X, max_memory) or current_processes().rows == "shards"
 
-    What is a shard of the rows of several processes is a stream, too. Processes that are given the same stream take
-    different rows of it. All learn the same table.
+
+def read_stream(
+    estimator: Any, X: Any, table: Table | None, categorical_features: Any, takes_holes: bool
+) -> tuple[Table, RowStream]:
+    """Return the table of X and its cells, as `read_rows` does, but as a stream; all rows are read once.
+
+    Processes that are given the same stream take different rows of it. All learn the same table.
     """
     processes, max_memory = current_processes(), estimator.max_memory
-    if not (is_stream(X, max_memory) or processes.rows == "shards"):
-        return read_rows(estimator, X, table, categorical_features, takes_holes, may_be_empty)
     pieces = pieces_of(X, max_memory)
     if not pieces.repeats:
         raise ValueError(

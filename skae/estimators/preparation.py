@@ -1,4 +1,4 @@
-"""What `fit` is given: checked, and as rows to train on."""
+"""What comes before training: checks, statistics, rows held out, a new network."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from skae._compat import warn_user
-from skae.distributed import current_processes
+from skae.device import on_cpu
 from skae.estimators.fitted import FittedNetwork
 from skae.estimators.parameters import SharedParameters
 from skae.inference import too_large_message
-from skae.interfaces import RowSummary
-from skae.random import derived_seeds, random_mask
-from skae.tables import TableLayout, read_training_rows
-from skae.training import HELD_OUT, Rows, RowStream, StreamedRows, bounds, in_memory, summarize
+from skae.interfaces import Network, RowSummary
+from skae.networks import DenseNetwork, build_from_callable
+from skae.random import RandomStreams, derived_seeds, random_mask
+from skae.tables import TableLayout, TableNetwork
+from skae.training import HELD_OUT, RowStream, bounds, in_memory, summarize
 
-SPLIT = 1  # purpose of the seeds, in addition to those of the base
+INITIAL_WEIGHTS, SPLIT = 0, 1  # purposes of the seeds
 FLOAT32_MAX = np.finfo(np.float32).max
 SCALES = (1e-16, 1e16)  # of rows, in which float32 holds squared residuals
 
@@ -33,8 +33,8 @@ class TrainingData(NamedTuple):
 
 
 @dataclass(repr=False, eq=False)
-class ReadsTrainingRows(SharedParameters, FittedNetwork):
-    """Base that checks training rows, and holds some of them out."""
+class PreparesTraining(SharedParameters, FittedNetwork):
+    """Base that prepares the training of a network."""
 
     # ---- hooks ---------------------------------------------------------------------------------------------
 
@@ -52,35 +52,14 @@ class ReadsTrainingRows(SharedParameters, FittedNetwork):
 
     # ---- checks --------------------------------------------------------------------------------------------
 
-    def _check_training_data(self, X, y, reset: bool) -> TrainingData:
-        """Return the rows, their targets and their labels, all valid."""
-        X, layout = self._read_rows(X, reset)
-        target = self._training_target(X, y)
-        labels = self._training_labels(X, y)
-        if isinstance(X, RowStream) and not (target is labels is None) and X.is_shared_out:
-            raise ValueError("rows='same' of data_parallel cannot share out a stream with a y: give shards of both.")
+    def _check_values(self, X: np.ndarray | RowStream, target: np.ndarray | None) -> None:
+        """Raise where rows or targets hold values that the network or the loss does not take."""
         for name, rows in (("X", X), ("y", target)):
             if rows is not None:
                 low, high = bounds(rows)
                 if (largest := np.fmax(-np.fmin.reduce(low), np.fmax.reduce(high))) > FLOAT32_MAX:
                     raise ValueError(too_large_message(name, largest))
                 self._check_range(name, rows, self.loss)
-        return TrainingData(X, target, labels, layout)
-
-    def _read_rows(self, X, reset: bool) -> tuple[np.ndarray | RowStream, TableLayout | None]:
-        """Return the cells of X and their layout, None for numbers without holes; set the table."""
-        given = self._given_layout
-        features = getattr(self, "categorical_features", None) if given is None else None
-        takes_tables = self._takes_tables() if reset else self._takes_holes
-        table, cells = read_training_rows(
-            self, X, None if reset else self._table, features, takes_tables, may_be_empty=given is not None
-        )
-        if not reset:
-            return cells, self._layout
-        if any(table.n_levels) and not takes_tables:
-            self._refuse(table)
-        self._table = table
-        return cells, given or table.layout(cells, self._needs_all_flags)
 
     def _check_range(self, name: str, rows: np.ndarray | RowStream, loss: str) -> None:
         if loss != "binary_cross_entropy":
@@ -132,21 +111,28 @@ class ReadsTrainingRows(SharedParameters, FittedNetwork):
         held_out[np.flatnonzero(can_learn)[chosen]] = True
         return held_out
 
-    def _rows(self, data: TrainingData, held_out: np.ndarray | None, device: torch.device) -> Rows | StreamedRows:
-        can_learn = self._can_learn_from(data)
-        if isinstance(data.X, RowStream):
-            stream = data.X if can_learn is None else data.X.only(can_learn)
-            return StreamedRows(stream, data.target, device, data.labels, held_out=held_out)
-        chosen = np.ones(len(data.X), dtype=bool) if can_learn is None else can_learn
-        index, held_out_index = chosen, None
-        if held_out is not None:
-            index, held_out_index = chosen & ~held_out, torch.from_numpy(np.flatnonzero(held_out)).to(device)[None]
-        return Rows(
-            data.X,
-            data.target,
-            device,
-            data.labels,
-            index=torch.from_numpy(np.flatnonzero(index)).to(device)[None],
-            held_out=held_out_index,
-            processes=current_processes(),
-        )
+    # ---- networks ------------------------------------------------------------------------------------------
+
+    def _default_network(self) -> DenseNetwork:
+        """Return the specification to use where ``network`` is None."""
+        return DenseNetwork(self.hidden_layer_sizes, self.activation)
+
+    def _build_network(self, rows: RowSummary, seed: int) -> Network:
+        """Return the network to train, initialised, on the CPU."""
+        network = self._build_from_specification(rows, self.n_components, seed)
+        if rows.layout is None or rows.layout.is_plain:
+            return network
+        return TableNetwork(network, rows.layout, fills_holes=not self._makes_holes)
+
+    def _build_from_specification(self, rows: RowSummary, n_components: int, seed: int) -> Network:
+        """Build the network that ``network`` specifies, on the CPU whatever torch's default device."""
+        seeds = derived_seeds(seed, INITIAL_WEIGHTS)
+        logits = self.loss == "binary_cross_entropy"
+        with on_cpu():
+            if self._network_is_callable():
+                return build_from_callable(self.network, rows.n_features, n_components, seeds[0], logits)
+            if isinstance(self.network, type):
+                name = self.network.__name__
+                raise ValueError(f"network={name} is a class: give one of its instances, {name}(...).")
+            specification = self._default_network() if self.network is None else self.network
+            return specification.build(rows, n_components, RandomStreams(seeds), logits)
