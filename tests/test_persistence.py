@@ -547,7 +547,7 @@ def test_a_file_names_no_place_to_write_to(artifacts, tmp_path):
         AutoEncoderTransformer(2, **SHORT), memory=str(tmp_path / "memory"), random_state=0
     ).fit(X)
     save(fitted, tmp_path / "a.skae")
-    assert b"memory" not in (tmp_path / "a.skae").read_bytes()
+    assert b'"memory"' not in (tmp_path / "a.skae").read_bytes()
     loaded = load(tmp_path / "a.skae")
     assert loaded.memory is None
     assert_same(loaded.score_samples(X), fitted.score_samples(X))
