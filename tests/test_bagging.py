@@ -65,7 +65,7 @@ bags = pytest.mark.parametrize("bag", BAGS, ids=["one", "scale_free", "two"])
 @pytest.mark.parametrize("batched", [True, False])
 def test_each_member_is_trained_on_rows_of_its_own(batched, max_samples, n, rows, monkeypatch):
     seen = []
-    monkeypatch.setattr("skae.estimators.base.summarize", lambda X: (seen.append(X), summarize(X))[1])
+    monkeypatch.setattr("skae.estimators.preparation.summarize", lambda X: (seen.append(X), summarize(X))[1])
     autoencoder = small(learning_rate="cosine" if batched else "adaptive")
     bag = BaggedAutoEncoders([(autoencoder, 3, max_samples)], random_state=0).fit(rows)
     assert [len(X) for X in seen] == [n] * 3
@@ -92,7 +92,7 @@ def test_every_bag_is_trained_as_stated(rows):
 
 def test_scale_free_members_are_trained_on_scaled_rows(rows, monkeypatch):
     seen = []
-    monkeypatch.setattr("skae.estimators.base.summarize", lambda X: (seen.append(X), summarize(X))[1])
+    monkeypatch.setattr("skae.estimators.preparation.summarize", lambda X: (seen.append(X), summarize(X))[1])
     bag = clone(BAGS[1]).fit(rows)
     Z = ColumnScaler(rows).transform(rows)
     assert [X.dtype for X in seen] == [np.float32] * 4

@@ -185,7 +185,7 @@ def fail(error):
 
 
 STAGES = [
-    "skae.estimators.base.summarize",
+    "skae.estimators.preparation.summarize",
     "skae.estimators.base.NetworkEstimator._build_network",
     "skae.estimators.base.Rows",
     "skae.training.loop.make_step",
