@@ -33,6 +33,18 @@ def test_an_objective_of_ones_own(digits, tmp_path, monkeypatch):
         check_estimator(DecorrelatingAutoEncoder(2, max_iter=3))
 
 
+def test_every_promise_has_its_test():
+    page = (ROOT / "docs" / "reliability.md").read_text()
+    promises = [line for line in page.splitlines() if line.startswith("| ") and not line.startswith("| promise")]
+    assert len(promises) > 40
+    for line in promises:
+        named = re.findall(r"`(test_\w+\.py)(?:::(test_\w+))?`", line)
+        assert named or "benchmarks/" in line, line
+        for file, test in named:
+            code = (ROOT / "tests" / file).read_text()
+            assert f"def {test}(" in code if test else code, f"{file} has no {test}"
+
+
 def test_the_readmes_examples_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names: dict = {}
