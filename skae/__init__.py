@@ -12,6 +12,7 @@ from skae.estimators import (
     VariationalAutoEncoder,
 )
 from skae.outliers import AutoEncoderOutlierDetector
+from skae.persistence import export_onnx
 
 __version__ = "0.1.0"
 
@@ -26,4 +27,5 @@ __all__ = [
     "StackedAutoEncoder",
     "StackedAutoEncoderClassifier",
     "VariationalAutoEncoder",
+    "export_onnx",
 ]

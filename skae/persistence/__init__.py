@@ -1,1 +1,5 @@
 """Files: saved estimators, ONNX."""
+
+from skae.persistence.onnx import export_onnx
+
+__all__ = ["export_onnx"]

@@ -27,7 +27,7 @@ class TableLayout:
     def __init__(
         self,
         n_levels: tuple[int, ...],
-        means: np.ndarray,
+        means: np.ndarray,  # (n_numbers,), or those of each member, (K, 1, n_numbers)
         scale: float,
         frequencies: Sequence[np.ndarray] = (),
         flags: Sequence[int] = (),
@@ -147,8 +147,9 @@ class TableLayout:
         # a mean square distance of two random codes as of two numbers
         units = [self.scale / np.sqrt(1 - np.square(f).sum() or 1.0) for f in self.frequencies]
         narrow = [i for i, f in enumerate(self.frequencies) if len(f) <= WIDTH]
-        fill, n_levels = np.zeros(len(self.n_levels)), np.array(self.n_levels, dtype=float)
-        fill[self.numbers], n_levels[self.numbers] = self.means, np.inf
+        fill = np.zeros((*self.means.shape[:-1], len(self.n_levels)))
+        n_levels = np.array(self.n_levels, dtype=float)
+        fill[..., self.numbers], n_levels[self.numbers] = self.means, np.inf
         frequencies = [self.frequencies[i] for i in narrow]
         sizes, widths = [len(f) for f in frequencies], [min(len(f), WIDTH) for f in self.frequencies]
         rarest = np.zeros(len(self.n_levels))
@@ -184,7 +185,7 @@ class TableLayout:
 
 
 class _Tensors(NamedTuple):
-    fill: Tensor  # (n_columns,), the means of numbers
+    fill: Tensor  # (n_columns,) or (K, 1, n_columns), the means of numbers
     n_levels: Tensor  # (n_columns,), infinity for numbers
     numbers: Tensor  # their columns
     flags: Tensor  # columns with flags

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import torch
@@ -35,10 +35,10 @@ class TableLoss:
     def _loss(self) -> Loss:
         return LOSSES[self.name]
 
-    @cached_property
+    @property
     def unit(self) -> float:
         """Loss of a number that is off by the scale of the numbers."""
-        return self._loss.scale(self.layout.scale)
+        return _loss_of_distance(self.name, self.layout.scale)
 
     def elementwise(self, raw: Tensor, target: Tensor) -> Tensor:
         """Return the loss of each cell, (..., n_raw) and (..., n_columns) -> (..., n_columns)."""
@@ -65,6 +65,11 @@ class TableLoss:
             logits.append(raw[..., start:stop].log_softmax(-1).gather(-1, levels[..., n + i, None]))
         nats = -torch.cat(logits, -1) * known[..., t.categories]
         return Parts(numbers, nats, known_numbers)
+
+
+@lru_cache  # it is asked for while torch traces a network for a file, which needs a number
+def _loss_of_distance(name: str, distance: float) -> float:
+    return LOSSES[name].scale(distance)
 
 
 class Parts(NamedTuple):
