@@ -197,7 +197,7 @@ def batched_network(autoencoders: Sequence[Any]) -> Network:
         means = np.stack([layout.means for layout in layouts])[:, None]
         network = TableNetwork(network, TableLayout(layouts[0].n_levels, means, layouts[0].scale)).eval()
     # outputs share what they have in common
-    network.encode, network.decode = cache(network.encode), cache(network.decode)  # type: ignore[method-assign]
+    network.encode, network.decode = cache(network.encode), cache(network.decode)
     return network
 
 

@@ -27,7 +27,7 @@ from skae.persistence.onnx_graphs import CELLS, OPSETS, before_network, level_ar
 LOGGERS = ("torch", "onnxscript", "onnx_ir")
 
 
-def export_onnx(estimator, path):
+def export_onnx(estimator, path, *, threshold_input=False):
     """Write a fitted estimator to an ONNX file, which needs neither skae nor torch to run.
 
     Parameters
@@ -37,6 +37,8 @@ def export_onnx(estimator, path):
         taken, or a `sklearn.pipeline.Pipeline` that ends in one, after steps that skl2onnx converts.
     path : str or path-like
         The file. It is replaced only when the new one is complete.
+    threshold_input : bool, default=False
+        Whether the threshold of a detector is an input of the file; else it is ``threshold_``.
 
     Raises
     ------
@@ -45,7 +47,7 @@ def export_onnx(estimator, path):
     TypeError
         If it is no estimator of this package, nor a pipeline that ends in one.
     ValueError
-        If a part of it cannot be exported. The message says which, and what to do.
+        If a part of it cannot be exported, or ``threshold_input`` is set for no detector. The message says what to do.
     ImportError
         If onnx, onnxscript, onnxruntime or skl2onnx is missing.
 
@@ -55,8 +57,8 @@ def export_onnx(estimator, path):
 
     **Inputs.** ``X``, float64, (n_rows, n_features): the columns in the order of the fit, NaN for holes. An estimator
     fitted on categories has an input (n_rows,) for each column instead, by its name, ``x0``, ``x1``... where it has
-    none: strings for text, where "" is a hole, float64 for everything else. A detector's ``threshold``, float64
-    without axes, may be left out: it is ``threshold_`` then.
+    none: strings for text, where "" is a hole, float64 for everything else. ``threshold``, where it is an input, is
+    float64 without axes.
 
     **Outputs.** What the methods return for float64 rows, floats as float64:
 
@@ -102,6 +104,8 @@ def export_onnx(estimator, path):
         raise ImportError('skae.export_onnx needs onnx: python -m pip install "skae[onnx]".') from error
 
     steps, last = _split(estimator)
+    if threshold_input and not isinstance(last, AutoEncoderOutlierDetector):
+        raise ValueError(f"threshold_input=True needs a detector: {type(last).__name__} has no threshold.")
     has_categories = any(last._table.n_levels)
     if steps and has_categories:
         raise ValueError(
@@ -109,11 +113,11 @@ def export_onnx(estimator, path):
             "one type for all columns. Encode them in a step (OneHotEncoder), or let it take X as it is."
         )
     with _quiet():
-        model = _network_model(last, CELLS if steps or has_categories else "X")
+        model = _network_model(last, CELLS if steps or has_categories else "X", threshold_input)
         if has_categories:
             model = put_before(before_network(last._table), model)
-        for name, transformer in reversed(steps):
-            model = put_before(step(name, transformer, "X" if transformer is steps[0][1] else CELLS), model)
+        for i, (name, transformer) in reversed(list(enumerate(steps))):
+            model = put_before(step(name, transformer, is_first=i == 0), model)
     names = getattr(estimator, "feature_names_in_", None)
     about = {
         "estimator": type(last).__name__,
@@ -149,8 +153,8 @@ def _split(estimator: Any) -> tuple[list[tuple[str, Any]], Any]:
     return steps, last
 
 
-def _network_model(estimator: Any, input_name: str) -> Any:
-    """Return the model of an estimator of this package, from cells, and for a detector a threshold, to outputs."""
+def _network_model(estimator: Any, input_name: str, threshold_input: bool) -> Any:
+    """Return the model of an estimator of this package, from cells and perhaps a threshold to outputs."""
     from onnx import compose, numpy_helper
 
     inputs: dict[str, Tensor] = {input_name: torch.zeros(2, estimator.n_features_in_, dtype=torch.float64)}
@@ -168,7 +172,12 @@ def _network_model(estimator: Any, input_name: str) -> Any:
             outputs = list(module(*inputs.values()))  # layouts make their tensors here, not while they are traced
             exported = torch.export.export(module, tuple(inputs.values()), dynamic_shapes=(tuple(shapes),))
             program: Any = torch.onnx.export(
-                exported, input_names=list(inputs), output_names=outputs, opset_version=OPSETS[""], verbose=False
+                exported,
+                input_names=list(inputs),
+                output_names=outputs,
+                dynamic_shapes=(tuple(shapes),),
+                opset_version=OPSETS[""],
+                verbose=False,
             )
     except Exception as error:  # the exporter raises many kinds
         reason = str(error).partition("\n")[0]
@@ -178,7 +187,8 @@ def _network_model(estimator: Any, input_name: str) -> Any:
         ) from error
     # no column may have the name of something within
     model = compose.add_prefix(program.model_proto, "network.", rename_inputs=False, rename_outputs=False)
-    if "threshold" in inputs:
+    if "threshold" in inputs and not threshold_input:
+        model.graph.input.pop()
         model.graph.initializer.append(numpy_helper.from_array(inputs["threshold"].numpy(), "threshold"))
     table = estimator._table
     names = column_names(table)

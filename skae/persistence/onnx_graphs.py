@@ -54,37 +54,37 @@ def level_array(levels: Any, name: str) -> np.ndarray:
     return array if array.dtype.kind in "Ub" else array.astype(np.float64 if array.dtype.kind == "f" else np.int64)
 
 
-def step(name: str, transformer: Any, input_name: str) -> Any:
-    """Return the model of a fitted transformer of numbers, float64, whose output is called `CELLS`."""
+def step(name: str, transformer: Any, is_first: bool) -> Any:
+    """Return the model of a fitted transformer of numbers, float64; the first step of a pipeline takes ``X``."""
     import onnxruntime
+    from onnx import compose
     from skl2onnx import convert_sklearn
     from skl2onnx.common.data_types import DoubleTensorType
 
     try:
-        rows = DoubleTensorType([None, transformer.n_features_in_])
         model = convert_sklearn(
             transformer,
-            initial_types=[(input_name, rows)],
-            final_types=[(CELLS, DoubleTensorType())],
+            initial_types=[("X", DoubleTensorType([None, transformer.n_features_in_]))],
             target_opset=OPSETS | {"ai.onnx.ml": 3},  # the last that it knows
         )
         onnxruntime.InferenceSession(model.SerializeToString())  # it lacks some operators for float64
     except Exception as error:  # skl2onnx raises many kinds
+        reason = str(error).partition("\n")[0]
         raise ValueError(
-            f"Step {name!r}, {transformer}, has no ONNX form in float64: {error}\nReplace it (StandardScaler, "
+            f"Step {name!r}, {transformer}, has no ONNX form in float64: {reason}\nReplace it (StandardScaler, "
             "MinMaxScaler, RobustScaler, PCA and others have one), or export only what follows it."
         ) from error
     del model.opset_import[:]  # the least that its operators need, which are the same in ours
     model.opset_import.extend(_opsets())
-    return model
+    return compose.add_prefix(model, f"{name}.", rename_inputs=not is_first)
 
 
 def put_before(first: Any, model: Any) -> Any:
-    """Return two models as one, the first of which gives `CELLS` to the other."""
+    """Return two models as one: the only output of the first is the first input of the other."""
     from onnx import compose
 
     first.ir_version = model.ir_version
-    return compose.merge_models(first, model, io_map=[(CELLS, CELLS)])
+    return compose.merge_models(first, model, io_map=[(first.graph.output[0].name, model.graph.input[0].name)])
 
 
 def name_values(model: Any, output: str, values: np.ndarray) -> None:

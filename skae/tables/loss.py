@@ -45,7 +45,7 @@ class TableLoss:
         numbers, nats, _ = self.parts(raw, target)
         known = ~target.isnan()
         t = self.layout.on(raw)
-        losses = torch.cat([numbers, nats * (self.unit / t.entropies)], -1)[..., t.places]
+        losses = torch.cat([numbers, nats * (self.unit / t.entropies)], -1).index_select(-1, t.places)
         return losses * (known.shape[-1] / known.sum(-1, keepdim=True).clamp(min=1).to(raw.dtype))
 
     def parts(self, raw: Tensor, target: Tensor) -> Parts:
@@ -53,17 +53,19 @@ class TableLoss:
         layout, t = self.layout, self.layout.on(raw)
         known = ~target.isnan()
         target = torch.where(known, target, t.fill)
-        known_numbers = known[..., t.numbers]
-        numbers = self._loss.elementwise(raw[..., : len(layout.numbers)], target[..., t.numbers]) * known_numbers
+        known_numbers = known.index_select(-1, t.numbers)
+        numbers = (
+            self._loss.elementwise(raw[..., : len(layout.numbers)], target.index_select(-1, t.numbers)) * known_numbers
+        )
         if not layout.categories:
             return Parts(numbers, numbers[..., :0], known_numbers)
-        levels = torch.where(target < t.n_levels, target, t.rarest)[..., t.categories].long()
+        levels = torch.where(target < t.n_levels, target, t.rarest).index_select(-1, t.categories).long()
         # categories of few levels at once, filled up with logits of minus infinity; the others one by one
         n = t.slots.shape[0]
         logits = [(raw[..., t.slots] + t.filler).log_softmax(-1).gather(-1, levels[..., :n, None]).squeeze(-1)]
         for i, (start, stop) in enumerate(layout.wide_slices()):
             logits.append(raw[..., start:stop].log_softmax(-1).gather(-1, levels[..., n + i, None]))
-        nats = -torch.cat(logits, -1) * known[..., t.categories]
+        nats = -torch.cat(logits, -1) * known.index_select(-1, t.categories)
         return Parts(numbers, nats, known_numbers)
 
 
