@@ -11,14 +11,17 @@ from skae.tables import Table
 
 OPSETS = {"": 18, "ai.onnx.ml": 4}
 CELLS = "cells"  # what the graph of a network takes, (n_rows, n_columns)
+RESERVED = (CELLS, "threshold", "code", "score", "decision", "label", "probabilities")
 
 
 def before_network(table: Table) -> Any:
     """Return the model that makes cells of the columns of a table: numbers, the numbers of levels and NaN."""
     from onnx import TensorProto, helper, numpy_helper
 
-    inputs, nodes, parts = [], [], []
-    for name, column in zip(column_names(table), table.columns, strict=True):
+    names, inputs, nodes, parts = column_names(table), [], [], []
+    if taken := {*names} & {*RESERVED, *(f"reconstruction_{name}" for name in names)}:
+        raise ValueError(f"Columns {sorted(taken)} of X have the names of inputs or outputs of the file: rename them.")
+    for name, column in zip(names, table.columns, strict=True):
         is_text, part = False, name
         if column.levels is not None:
             levels = level_array(column.levels, name)
