@@ -185,6 +185,14 @@ LONG = [
 ]
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_from_a_gpu(X, tmp_path):
+    estimator = fitted(AutoEncoderOutlierDetector(AutoEncoderTransformer(2, device="cuda", **SMALL)), X)
+    export_onnx(estimator, tmp_path / "x.onnx")
+    assert_agrees(tmp_path / "x.onnx", estimator, X)
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("estimator", LONG, ids=range(len(LONG)))
 def test_every_estimator_agrees(estimator, X, tmp_path):
@@ -300,7 +308,7 @@ def test_the_export_leaves_no_trace(detector, X, tmp_path, capfd):
     detector.autoencoder_.encoder_.train()
     before = detector.score_samples(X), torch.get_rng_state()
     level, modules = logging.getLogger("torch").level, detector.autoencoder_.encoder_
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("error")
         export_onnx(detector, tmp_path / "x.onnx")
     assert capfd.readouterr() == ("", "")
@@ -309,6 +317,7 @@ def test_the_export_leaves_no_trace(detector, X, tmp_path, capfd):
     assert torch.equal(torch.get_rng_state(), before[1])
     assert logging.getLogger("torch").level == level
     assert [path.name for path in tmp_path.iterdir()] == ["x.onnx"]
+    assert str(Path(torch.__file__).parent).encode() not in (tmp_path / "x.onnx").read_bytes()
 
 
 def test_a_failure_leaves_the_earlier_file(detector, tmp_path, monkeypatch):

@@ -17,6 +17,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from skae._compat import in_own_modes
 from skae.device import on_cpu
 from skae.estimators.base import NetworkEstimator
 from skae.estimators.labels import PartlyLabelled
@@ -155,6 +156,7 @@ def _split(estimator: Any) -> tuple[list[tuple[str, Any]], Any]:
     return steps, last
 
 
+@in_own_modes(inference=False)
 def _network_model(estimator: Any, input_name: str, threshold_input: bool) -> Any:
     """Return the model of an estimator of this package, from cells and perhaps a threshold to outputs."""
     from onnx import compose, numpy_helper
@@ -189,6 +191,15 @@ def _network_model(estimator: Any, input_name: str, threshold_input: bool) -> An
         ) from error
     # no column may have the name of something within
     model = compose.add_prefix(program.model_proto, "network.", rename_inputs=False, rename_outputs=False)
+    for part in (
+        *model.graph.node,
+        *model.graph.value_info,
+        *model.graph.input,
+        *model.graph.output,
+        model.graph,
+        model,
+    ):
+        part.ClearField("metadata_props")  # paths of this machine, many times the size of a small network
     if "threshold" in inputs and not threshold_input:
         model.graph.input.pop()
         model.graph.initializer.append(numpy_helper.from_array(inputs["threshold"].numpy(), "threshold"))

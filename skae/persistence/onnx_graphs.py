@@ -77,6 +77,7 @@ def step(name: str, transformer: Any, is_first: bool) -> Any:
             f"Step {name!r}, {transformer}, has no ONNX form in float64: {reason}\nReplace it (StandardScaler, "
             "MinMaxScaler, RobustScaler, PCA and others have one), or export only what follows it."
         ) from error
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "n_rows"
     del model.opset_import[:]  # the least that its operators need, which are the same in ours
     model.opset_import.extend(_opsets())
     return compose.add_prefix(model, f"{name}.", rename_inputs=not is_first)
