@@ -26,14 +26,14 @@ def before_network(table: Table) -> Any:
         if column.levels is not None:
             levels = level_array(column.levels, name)
             is_text, part = levels.dtype.kind == "U", f"{name}.level"
-            if is_text:
-                keys: dict[str, Any] = {"keys_strings": [*levels.tolist(), ""]}
-            else:
-                keys = {"keys_tensor": numpy_helper.from_array(np.append(levels.astype(np.float64), np.nan))}
-            n = len(levels)  # the number of a level that is not known
-            values = numpy_helper.from_array(np.append(np.arange(n, dtype=np.float64), np.nan))
-            default = numpy_helper.from_array(np.array([n], dtype=np.float64))
-            encoder = dict(domain="ai.onnx.ml", values_tensor=values, default_tensor=default, **keys)
+            # a level of "" is no hole
+            numbers = {"" if is_text else np.nan: np.nan} | {level: i for i, level in enumerate(levels.tolist())}
+            keys: dict[str, Any] = {"keys_strings": list(numbers)}
+            if not is_text:
+                keys = {"keys_tensor": numpy_helper.from_array(np.array(list(numbers), dtype=np.float64))}
+            values = numpy_helper.from_array(np.array(list(numbers.values()), dtype=np.float64))
+            unknown = numpy_helper.from_array(np.array([len(levels)], dtype=np.float64))
+            encoder = dict(domain="ai.onnx.ml", values_tensor=values, default_tensor=unknown, **keys)
             nodes.append(helper.make_node("LabelEncoder", [name], [part], **encoder))
         kind = TensorProto.STRING if is_text else TensorProto.DOUBLE
         inputs.append(helper.make_tensor_value_info(name, kind, ["n_rows"]))
@@ -51,8 +51,8 @@ def level_array(levels: Any, name: str) -> np.ndarray:
     is_text = {isinstance(level, str) for level in levels}
     if len(is_text) > 1 or array.dtype.kind not in "Ubiuf":
         raise ValueError(
-            f"{name!r} has levels or classes of type {type(levels[0]).__name__}, among others perhaps, which ONNX does "
-            "not have: fit it on text, or on numbers alone."
+            f"{name!r} has levels or classes that are neither all text nor all numbers, as ONNX needs them: convert them "
+            "(astype(str)) and fit again."
         )
     return array if array.dtype.kind in "Ub" else array.astype(np.float64 if array.dtype.kind == "f" else np.int64)
 
