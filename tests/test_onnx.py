@@ -39,6 +39,7 @@ from skae import (
     export_onnx,
 )
 from skae.networks import ConvNetwork, DenseNetwork, LSTMNetwork, MemoryNetwork
+from skae.persistence.onnx_graphs import before_network
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -265,6 +266,14 @@ def test_tables(estimator, tables, tmp_path):
     export_onnx(estimator, tmp_path / "x.onnx")
     outputs = assert_agrees(tmp_path / "x.onnx", estimator, new, **as_inputs(new))
     assert outputs["reconstruction_city"][0] in {"Bern", "Zürich", "Genève"}
+
+
+def test_an_empty_text_may_be_a_level():
+    frame = pd.DataFrame({"a": ["", "x"] * 20, "b": [2, 1] * 20}).astype({"b": "category"})
+    table = fitted(AutoEncoderTransformer(1, **SMALL), frame)._table
+    session = onnxruntime.InferenceSession(before_network(table).SerializeToString())
+    (cells,) = session.run(None, {"a": np.array(["", "x", "y"]), "b": np.array([np.nan, 1, 3])})
+    np.testing.assert_array_equal(cells, [[0, np.nan], [1, 1], [2, 2]])
 
 
 def test_a_frame_of_numbers_is_one_input(tmp_path):

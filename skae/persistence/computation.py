@@ -22,10 +22,8 @@ from skae.outliers.bagging import CLIP, BaggedAutoEncoders, ColumnScaler
 from skae.outliers.errors import ResidualMeasure, WhitenedError
 from skae.tables import Table, TableLayout, TableNetwork
 
-OF_RESIDUALS: dict[Any, Callable] = {
-    np.square: torch.square,
-    np.abs: torch.abs,
-}  # numpy's functions in `ResidualMeasure`
+# what `ResidualMeasure` applies to residuals
+OF_RESIDUALS: dict[Any, Callable] = {np.square: torch.square, np.abs: torch.abs}
 
 
 class AutoEncoderComputation(nn.Module):

@@ -51,8 +51,8 @@ def level_array(levels: Any, name: str) -> np.ndarray:
     is_text = {isinstance(level, str) for level in levels}
     if len(is_text) > 1 or array.dtype.kind not in "Ubiuf":
         raise ValueError(
-            f"{name!r} has levels or classes that are neither all text nor all numbers, as ONNX needs them: convert them "
-            "(astype(str)) and fit again."
+            f"{name!r} has levels or classes that are neither all text nor all numbers, as ONNX needs them: convert "
+            "them (astype(str)) and fit again."
         )
     return array if array.dtype.kind in "Ub" else array.astype(np.float64 if array.dtype.kind == "f" else np.int64)
 
