@@ -61,20 +61,21 @@ def export_onnx(estimator, path, *, threshold_input=False):
     none: strings for text, where "" is a hole, float64 for everything else. ``threshold``, where it is an input, is
     float64 without axes.
 
-    **Outputs.** What the methods return for float64 rows, floats as float64:
+    **Outputs.** What the methods return for float64 rows, floats as float64; those of a pipeline are its last step's:
 
-    ==================  =================================  =============================================
-    output              shape                              of
-    ==================  =================================  =============================================
-    ``code``            (n_rows, n_components)             autoencoders and classifiers: `transform`
-    ``reconstruction``  (n_rows, n_features)               autoencoders and detectors: `reconstruct`
-    ``score``           (n_rows,)                          the same: `score_samples`
-    ``decision``        (n_rows,)                          detectors: `decision_function`
-    ``label``           (n_rows,)                          detectors and classifiers: `predict`
-    ``probabilities``   (n_rows, n_classes)                classifiers: `predict_proba`
-    ==================  =================================  =============================================
+    ==================  =======================  ===============================================
+    output              shape                    of
+    ==================  =======================  ===============================================
+    ``code``            (n_rows, n_components)   autoencoders and classifiers: `transform`
+    ``reconstruction``  (n_rows, n_features)     autoencoders and detectors: `reconstruct`
+    ``score``           (n_rows,)                the same: `score_samples`
+    ``decision``        (n_rows,)                detectors: `decision_function`
+    ``label``           (n_rows,)                detectors and classifiers: `predict`
+    ``probabilities``   (n_rows, n_classes)      classifiers: `predict_proba`
+    ==================  =======================  ===============================================
 
     With categories there is ``reconstruction_<column>``, (n_rows,), for each column in place of ``reconstruction``.
+    Levels and classes are strings, integers, floats or booleans, as they were in `fit`.
 
     Results agree with skae's to 1e-5 of the largest value of an output, or to 1e-5 where that is less than 1, and in
     the tests mostly to 1e-6: float32 sums are rounded differently. Rows are not checked, and those whose results
@@ -85,14 +86,16 @@ def export_onnx(estimator, path, *, threshold_input=False):
 
     Examples
     --------
+    >>> from tempfile import TemporaryDirectory
     >>> import numpy as np
+    >>> import onnxruntime
     >>> from skae import AutoEncoderOutlierDetector, AutoEncoderTransformer, export_onnx
     >>> X = np.random.default_rng(0).normal(size=(200, 1)) @ [[1.0, -1.0, 2.0]]
     >>> detector = AutoEncoderOutlierDetector(AutoEncoderTransformer(1, random_state=0), novelty=True).fit(X)
-    >>> export_onnx(detector, "detector.onnx")  # doctest: +SKIP
-    >>> import onnxruntime  # doctest: +SKIP
-    >>> session = onnxruntime.InferenceSession("detector.onnx")  # doctest: +SKIP
-    >>> session.run(["label"], {"X": np.array([[1.0, -1.0, 2.0], [1.0, 1.0, 2.0]])})  # doctest: +SKIP
+    >>> with TemporaryDirectory() as folder:
+    ...     export_onnx(detector, f"{folder}/detector.onnx")
+    ...     session = onnxruntime.InferenceSession(f"{folder}/detector.onnx")
+    >>> session.run(["label"], {"X": np.array([[1.0, -1.0, 2.0], [1.0, 1.0, 2.0]])})
     [array([ 1, -1])]
     """
     try:
@@ -100,10 +103,9 @@ def export_onnx(estimator, path, *, threshold_input=False):
         import onnxruntime  # noqa: F401
         import onnxscript  # noqa: F401
         import skl2onnx  # noqa: F401
-
-        from skae import __version__
     except ImportError as error:
         raise ImportError('skae.export_onnx needs onnx: python -m pip install "skae[onnx]".') from error
+    from skae import __version__
 
     steps, last = _split(estimator)
     if threshold_input and not isinstance(last, AutoEncoderOutlierDetector):
