@@ -95,8 +95,9 @@ def export_onnx(estimator, path, *, threshold_input=False):
     >>> with TemporaryDirectory() as folder:
     ...     export_onnx(detector, f"{folder}/detector.onnx")
     ...     session = onnxruntime.InferenceSession(f"{folder}/detector.onnx")
-    >>> session.run(["label"], {"X": np.array([[1.0, -1.0, 2.0], [1.0, 1.0, 2.0]])})
-    [array([ 1, -1])]
+    >>> (labels,) = session.run(["label"], {"X": np.array([[1.0, -1.0, 2.0], [1.0, 1.0, 2.0]])})
+    >>> labels.tolist()
+    [1, -1]
     """
     try:
         import onnx
