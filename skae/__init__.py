@@ -12,7 +12,7 @@ from skae.estimators import (
     VariationalAutoEncoder,
 )
 from skae.outliers import AutoEncoderOutlierDetector
-from skae.persistence import load, save
+from skae.persistence import export_onnx, load, save
 
 __version__ = "0.1.0"
 
@@ -27,6 +27,7 @@ __all__ = [
     "StackedAutoEncoder",
     "StackedAutoEncoderClassifier",
     "VariationalAutoEncoder",
+    "export_onnx",
     "load",
     "save",
 ]

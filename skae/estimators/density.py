@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -42,15 +43,10 @@ class DensityScores(BaseAutoEncoder):
         """
         return super().score_samples(X)
 
-    def _score_checked(self, X: np.ndarray) -> np.ndarray:
-        self._check_range("X", X, self._fixed["loss"])
+    def _score_function(self) -> Callable[[Any, Tensor], Tensor]:
         noise = normal_draws(self.n_draws, self._fixed["n_components"], self._seed)
         weighted = self.bound == "importance_weighted"
-
-        def bounds(network: Any, x: Tensor) -> Tensor:
-            return network.log_density_bound(x, noise.to(x.device), weighted)
-
-        return self._apply(bounds, X, np.float64)
+        return lambda network, x: network.log_density_bound(x, noise.to(x.device), weighted)
 
     def _feature_errors_checked(self, X: np.ndarray) -> np.ndarray:
         """Raise a ValueError: a bound on the density of a row is not a sum over its features."""

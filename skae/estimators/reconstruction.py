@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -90,9 +91,15 @@ class BaseAutoEncoder(NetworkEstimator):
 
     def _score_checked(self, X: np.ndarray) -> np.ndarray:
         """Return `score_samples` of rows that another estimator has checked, (n,)."""
+        self._check_range("X", X, self._fixed["loss"])
+        return self._apply(self._score_function(), X, np.float64)
+
+    def _score_function(self) -> Callable[[Any, Tensor], Tensor]:
+        """Return what maps a network and a batch, (K, B, n_features), to `score_samples`, (K, B)."""
+        errors = self._error_function()
         # float64 sums; mps has no float64
-        return -self._apply_loss(
-            lambda e: e.mean(-1, dtype=torch.float32 if e.device.type == "mps" else torch.float64), X
+        return lambda network, x: (
+            -errors(network, x).mean(-1, dtype=torch.float32 if x.device.type == "mps" else torch.float64)
         )
 
     @of_one_fit
@@ -118,16 +125,13 @@ class BaseAutoEncoder(NetworkEstimator):
         return self._feature_errors_checked(self._check_rows(X))
 
     def _feature_errors_checked(self, X: np.ndarray) -> np.ndarray:
-        return self._apply_loss(lambda e: e, X) / X.shape[1]
-
-    def _apply_loss(self, reduce: Callable[[Tensor], Tensor], X: np.ndarray) -> np.ndarray:
         self._check_range("X", X, self._fixed["loss"])
+        return self._apply(self._error_function(), X, np.float64) / X.shape[1]
+
+    def _error_function(self) -> Callable[[Any, Tensor], Tensor]:
+        """Return what maps a network and a batch, (K, B, n_features), to the loss of each feature."""
         name = self._fixed["loss"]
-
-        def errors(network: Network, x: Tensor) -> Tensor:
-            return reduce(loss_of(network, name).elementwise(network.decode(network.encode(x)), x))
-
-        return self._apply(errors, X, np.float64)
+        return lambda network, x: loss_of(network, name).elementwise(network.decode(network.encode(x)), x)
 
     def score(self, X, y=None):
         """Return the mean of `score_samples`, so that a search needs no scorer.

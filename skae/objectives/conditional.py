@@ -84,7 +84,8 @@ class BestClassEncoder(nn.Module):
 def _of_best_class(logits: Tensor, posteriors: Tensor) -> Tensor:
     """Return the mean that belongs to the highest logit, (..., C) and (..., C * 2 * n) -> (..., n)."""
     means = posteriors.unflatten(-1, (logits.shape[-1], -1)).chunk(2, -1)[0]
-    return means.take_along_dim(logits.argmax(-1)[..., None, None], -2).squeeze(-2)
+    best = logits.argmax(-1)[..., None, None].expand(*means.shape[:-2], 1, means.shape[-1])
+    return means.gather(-2, best).squeeze(-2)
 
 
 def _indicators(labels: Tensor, n_classes: int) -> Tensor:

@@ -27,7 +27,7 @@ class TableLayout:
     def __init__(
         self,
         n_levels: tuple[int, ...],
-        means: np.ndarray,
+        means: np.ndarray,  # (n_numbers,), or those of each member, (K, 1, n_numbers)
         scale: float,
         frequencies: Sequence[np.ndarray] = (),
         flags: Sequence[int] = (),
@@ -82,20 +82,25 @@ class TableLayout:
         """Return the network's input, (..., n_columns) -> (..., n_inputs)."""
         t = self.on(x)
         holes = x.isnan()
-        parts = [torch.where(holes, t.fill, x)[..., t.numbers]]
+        filled = torch.where(holes, t.fill, x)
+        if self.is_plain:
+            return filled
+        parts = [filled.index_select(-1, t.numbers)]
         if self.categories:
             levels = torch.where(holes | (x >= t.n_levels), -1, x)
-            narrow = levels[..., t.columns]
+            narrow = levels.index_select(-1, t.columns)
             codes = ((narrow == t.levels).to(x.dtype) - t.frequencies) * t.units
             parts.append(codes.masked_fill(narrow < 0, 0.0))
             wide = self.categories[len(self.categories) - len(t.codebooks) :]
             # the last code is the empty one
             parts += [codebook[levels[..., j].long()] for j, codebook in zip(wide, t.codebooks, strict=True)]
-        parts.append(holes[..., t.flags].to(x.dtype) * self.scale)
+        parts.append(holes.index_select(-1, t.flags).to(x.dtype) * self.scale)
         return torch.cat(parts, -1)
 
     def logits(self, output: Tensor) -> Tensor:
         """Return numbers and a logit for each level, (..., n_inputs) -> (..., n_raw)."""
+        if self.is_plain:
+            return output
         t = self.on(output)
         widths = [len(self.numbers), len(t.columns), *[WIDTH] * len(t.codebooks), len(self.flags)]
         numbers, narrow, *wide, _ = output.split_with_sizes(widths, -1)
@@ -107,6 +112,8 @@ class TableLayout:
 
     def filled(self, inputs: Tensor, output: Tensor, x: Tensor) -> Tensor:
         """Return inputs in which a network's output stands for the holes of x, which have no flags any more."""
+        if self.is_plain:
+            return torch.where(x.isnan(), output, inputs)
         t, raw = self.on(x), self.logits(output)
         parts = [raw[..., : len(self.numbers)]]
         if self.categories:
@@ -115,14 +122,14 @@ class TableLayout:
             slices = zip(self.wide_slices(), t.codebooks, strict=True)
             parts += [raw[..., a:b].softmax(-1) @ codebook[:-1] for (a, b), codebook in slices]
         parts.append(torch.zeros_like(inputs[..., inputs.shape[-1] - len(self.flags) :]))
-        return torch.where(x.isnan()[..., t.of_inputs], torch.cat(parts, -1), inputs)
+        return torch.where(x.isnan().index_select(-1, t.of_inputs), torch.cat(parts, -1), inputs)
 
     def cells(self, raw: Tensor) -> Tensor:
         """Return numbers and the most probable level of each category, (..., n_raw) -> (..., n_columns)."""
         widths = [len(self.numbers), *(self.n_levels[j] for j in self.categories)]
         numbers, *logits = raw.split_with_sizes(widths, -1)
         cells = torch.cat([numbers, *(part.argmax(-1, keepdim=True).to(raw.dtype) for part in logits)], -1)
-        return cells[..., self.on(raw).places]
+        return cells.index_select(-1, self.on(raw).places)
 
     def wide_slices(self) -> Iterator[tuple[int, int]]:
         """Yield where a raw output has the logits of each category of many levels."""
@@ -150,8 +157,9 @@ class TableLayout:
         # a mean square distance of two random codes as of two numbers
         units = [self.scale / np.sqrt(1 - np.square(f).sum() or 1.0) for f in self.frequencies]
         narrow = [i for i, f in enumerate(self.frequencies) if len(f) <= WIDTH]
-        fill, n_levels = np.zeros(len(self.n_levels)), np.array(self.n_levels, dtype=float)
-        fill[self.numbers], n_levels[self.numbers] = self.means, np.inf
+        fill = np.zeros((*self.means.shape[:-1], len(self.n_levels)))
+        n_levels = np.array(self.n_levels, dtype=float)
+        fill[..., self.numbers], n_levels[self.numbers] = self.means, np.inf
         frequencies = [self.frequencies[i] for i in narrow]
         sizes, widths = [len(f) for f in frequencies], [min(len(f), WIDTH) for f in self.frequencies]
         rarest = np.zeros(len(self.n_levels))
@@ -187,7 +195,7 @@ class TableLayout:
 
 
 class _Tensors(NamedTuple):
-    fill: Tensor  # (n_columns,), the means of numbers
+    fill: Tensor  # (n_columns,) or (K, 1, n_columns), the means of numbers
     n_levels: Tensor  # (n_columns,), infinity for numbers
     numbers: Tensor  # their columns
     flags: Tensor  # columns with flags

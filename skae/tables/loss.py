@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import torch
@@ -35,17 +35,17 @@ class TableLoss:
     def _loss(self) -> Loss:
         return LOSSES[self.name]
 
-    @cached_property
+    @property
     def unit(self) -> float:
         """Loss of a number that is off by the scale of the numbers."""
-        return self._loss.scale(self.layout.scale)
+        return _loss_of_distance(self.name, self.layout.scale)
 
     def elementwise(self, raw: Tensor, target: Tensor) -> Tensor:
         """Return the loss of each cell, (..., n_raw) and (..., n_columns) -> (..., n_columns)."""
         numbers, nats, _ = self.parts(raw, target)
         known = ~target.isnan()
         t = self.layout.on(raw)
-        losses = torch.cat([numbers, nats * (self.unit / t.entropies)], -1)[..., t.places]
+        losses = torch.cat([numbers, nats * (self.unit / t.entropies)], -1).index_select(-1, t.places)
         return losses * (known.shape[-1] / known.sum(-1, keepdim=True).clamp(min=1).to(raw.dtype))
 
     def parts(self, raw: Tensor, target: Tensor) -> Parts:
@@ -53,18 +53,25 @@ class TableLoss:
         layout, t = self.layout, self.layout.on(raw)
         known = ~target.isnan()
         target = torch.where(known, target, t.fill)
-        known_numbers = known[..., t.numbers]
-        numbers = self._loss.elementwise(raw[..., : len(layout.numbers)], target[..., t.numbers]) * known_numbers
+        known_numbers = known.index_select(-1, t.numbers)
+        numbers = (
+            self._loss.elementwise(raw[..., : len(layout.numbers)], target.index_select(-1, t.numbers)) * known_numbers
+        )
         if not layout.categories:
             return Parts(numbers, numbers[..., :0], known_numbers)
-        levels = torch.where(target < t.n_levels, target, t.rarest)[..., t.categories].long()
+        levels = torch.where(target < t.n_levels, target, t.rarest).index_select(-1, t.categories).long()
         # categories of few levels at once, filled up with logits of minus infinity; the others one by one
         n = t.slots.shape[0]
         logits = [(raw[..., t.slots] + t.filler).log_softmax(-1).gather(-1, levels[..., :n, None]).squeeze(-1)]
         for i, (start, stop) in enumerate(layout.wide_slices()):
             logits.append(raw[..., start:stop].log_softmax(-1).gather(-1, levels[..., n + i, None]))
-        nats = -torch.cat(logits, -1) * known[..., t.categories]
+        nats = -torch.cat(logits, -1) * known.index_select(-1, t.categories)
         return Parts(numbers, nats, known_numbers)
+
+
+@lru_cache  # it is asked for while torch traces a network for a file, which needs a number
+def _loss_of_distance(name: str, distance: float) -> float:
+    return LOSSES[name].scale(distance)
 
 
 class Parts(NamedTuple):

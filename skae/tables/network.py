@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from skae.interfaces import Network
@@ -26,7 +27,8 @@ class TableNetwork(Network):
     def encode(self, x: Tensor, random: RandomStreams | None = None) -> Tensor:
         """(K, B, n_columns) -> (K, B, n_components)."""
         inputs = self.layout.expand(x)
-        if self.fills_holes and not self.training and x.isnan().any():
+        # an exported network cannot ask: it fills, which changes nothing where there is no hole
+        if self.fills_holes and not self.training and (torch.compiler.is_exporting() or x.isnan().any()):
             for _ in range(N_FILLS):
                 inputs = self.layout.filled(inputs, self.inner(inputs), x)
         return self.inner.encode(inputs, random)

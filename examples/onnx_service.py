@@ -1,0 +1,22 @@
+"""Answer rows of numbers with their scores and decisions: python onnx_service.py detector.onnx 8000."""
+
+import json
+import sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import numpy as np
+import onnxruntime
+
+session = onnxruntime.InferenceSession(sys.argv[1])
+
+
+class Service(BaseHTTPRequestHandler):
+    def do_POST(self):
+        rows = json.loads(self.rfile.read(int(self.headers["Content-Length"])))  # [[0.1, null], [2.5, 3.0]]
+        score, decision = session.run(["score", "decision"], {"X": np.array(rows, dtype=np.float64)})
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps({"score": score.tolist(), "decision": decision.tolist()}).encode())
+
+
+HTTPServer(("127.0.0.1", int(sys.argv[2])), Service).serve_forever()
