@@ -15,9 +15,8 @@ from skae.device import free_memory
 from skae.distributed import Processes, current_processes
 from skae.tables.frames import Table, read_rows
 from skae.tables.layout import CellStatistics
-from skae.training import CHUNK, RowStream, prefetched, stream_of
+from skae.training import CHUNK, SHARE_OF_FREE_MEMORY, RowStream, prefetched, stream_of
 
-SHARE_OF_FREE_MEMORY = 0.7
 M = TypeVar("M", bound=Callable[..., Any])
 
 

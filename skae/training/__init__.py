@@ -1,7 +1,7 @@
 """The training loop, the rows it walks and the schedule it follows."""
 
 from skae.training.loop import History, train
-from skae.training.rows import Rows
+from skae.training.rows import SHARE_OF_FREE_MEMORY, Rows
 from skae.training.schedule import Schedule, auto_batch_size
 from skae.training.statistics import Moments, unresolved
 from skae.training.streams import (
@@ -19,6 +19,7 @@ from skae.training.streams import (
 __all__ = [
     "CHUNK",
     "HELD_OUT",
+    "SHARE_OF_FREE_MEMORY",
     "History",
     "Moments",
     "RowStream",
