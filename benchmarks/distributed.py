@@ -3,7 +3,8 @@
 Run: python benchmarks/distributed.py
 
 One thread each. A step of two processes on batches of B rows is compared with one of a single process on B / 2 rows,
-the part that each of them computes: what is more is the exchange of the gradients. Medians of three turns that alternate.
+the part that each of them computes: what is more is the exchange of the gradients. Medians of three
+turns that alternate.
 """
 
 import os
