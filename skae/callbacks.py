@@ -6,8 +6,8 @@ import copy
 import logging
 import os
 import re
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from numbers import Integral
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -228,7 +228,10 @@ class Checkpoint(_FitFollower):
 
 def _read(path: Path, key: str, estimator: NetworkEstimator) -> SavedFit:
     """Return the fit that a file holds, or raise where it is not this one."""
-    fitted, training = read_artifact(path, **code_of(estimator))
+    try:
+        fitted, training = read_artifact(path, **code_of(estimator))
+    except ArtifactError as error:
+        raise ArtifactError(f"{error} Move it away to begin this fit anew.") from error
     if type(fitted) is not type(estimator) or training is None or training["fit_key"] != key:
         raise ArtifactError(
             f"{str(path)!r} is no checkpoint of this fit: it has other parameters or rows. Move it away."
@@ -248,24 +251,29 @@ class _File:
         if self._every is None:
             return
         history = fitted._history
-        # weights and states of the optimizer are changed by the next epoch, which may fail
-        self._latest = _without_callbacks(fitted, _network=copy.deepcopy(fitted._network)), history.snapshot()
-        if len(history.epochs) % self._every == 0:
-            self._save()
+        with self._warning_once():
+            # weights and states of the optimizer are changed by the next epoch, which may fail
+            self._latest = _without_callbacks(fitted, _network=copy.deepcopy(fitted._network)), history.snapshot()
+            if len(history.epochs) % self._every == 0:
+                self._save()
 
     def end(self, fitted=None) -> None:
         if fitted is not None and self._every is not None:  # with early stopping, its best weights
             self._latest = _without_callbacks(fitted), None
-        self._save()
+        with self._warning_once():
+            self._save()
 
     def _save(self) -> None:
-        if self._latest is None:
-            return
-        fitted, history = self._latest
-        try:
+        if self._latest is not None:
+            fitted, history = self._latest
             write_artifact(self._path, fitted, {"fit_key": self._key, "history": history})
             self._latest = None
-        except Exception as error:  # a full disk; parameters of any kind
+
+    @contextmanager
+    def _warning_once(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # a full disk; parameters and modules of any kind
             if not self._has_warned:
                 self._has_warned = True
                 logger.warning("Checkpoint cannot save to %s: %s: %s", self._path, type(error).__name__, error)
