@@ -73,7 +73,7 @@ class _Description:
         if (type(value) is np.ndarray or isinstance(value, np.generic)) and not value.dtype.hasobject:
             return "array", value
         if isinstance(value, np.random.RandomState):
-            return "RandomState", value.get_state()
+            return "RandomState", value.get_state(legacy=False)
         if isinstance(value, BaseEstimator):
             parameters = value.get_params(deep=False)
             # what others call a device or verbose may change their fits
