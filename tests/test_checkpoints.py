@@ -361,6 +361,15 @@ def flip(file):
     file.write_bytes(content)
 
 
+def empty(file):
+    file.write_bytes(b"")
+
+
+def make_folder(file):
+    file.unlink()
+    file.mkdir()
+
+
 def of_another_fit(file):
     file.unlink()
     quick(3).set_callbacks(Checkpoint(file.parent / "other.skae")).fit(X)
@@ -373,15 +382,7 @@ def without_training(file):
 
 @pytest.mark.parametrize(
     "damage",
-    [
-        cut,
-        flip,
-        of_another_fit,
-        without_training,
-        lambda file: file.write_bytes(b""),
-        lambda f: (f.unlink(), f.mkdir()),
-    ],
-    ids=["cut", "flipped bit", "another fit", "no checkpoint", "empty", "folder"],
+    [cut, flip, empty, of_another_fit, without_training, make_folder],
 )
 @pytest.mark.parametrize("is_fitted", [False, True])
 def test_a_file_that_is_not_of_this_fit_is_refused_before_training(plane, path, folder, damage, is_fitted):
@@ -567,16 +568,14 @@ def test_checkpoints_keep_company(plane, folder, path, capsys, tmp_path):
     """Other callbacks are called as without a checkpoint, before and after it."""
     pytest.importorskip("rich")
     monitor = ScoringMonitor(scoring={"score": lambda estimator, X, y: estimator.score(X, y)})
-    others = monitor, ProgressBar(max_propagation_depth=None)
-    whole = (
-        quick(max_iter=6).set_callbacks(*others, Checkpoint(path, 2), Copy(folder, 3, tmp_path / "copied")).fit(plane)
-    )
-    checkpoint = Checkpoint(tmp_path / "copied" / "plane.skae", 2, resume=True)
+    others, copied = (monitor, ProgressBar(max_propagation_depth=None)), tmp_path / "copied"
+    whole = quick(max_iter=6).set_callbacks(*others, Checkpoint(path, 2), Copy(folder, 3, copied)).fit(plane)
+    checkpoint = Checkpoint(copied / "plane.skae", 2, resume=True)
     resumed = quick(max_iter=6).set_callbacks(checkpoint, *others).fit(plane)
     assert contents(resumed, tmp_path) == contents(whole, tmp_path)
     log = monitor.get_logs().data_as_pandas.query("task_name == 'epoch'")
-    assert len(log) == 6 + 4
-    assert log["score"].iloc[-1] == log["score"].iloc[5] == pytest.approx(whole.score(plane))
+    assert len(log) == 4
+    assert log["score"].iloc[-1] == pytest.approx(whole.score(plane))
 
 
 # ---- files that cannot be written ----------------------------------------------------------------------------
@@ -681,7 +680,7 @@ def test_a_path_where_there_can_be_no_file_is_refused_before_training(plane, tmp
 def test_a_folder_that_cannot_be_written_to_is_refused_before_training(plane, folder, path, monkeypatch):
     folder.mkdir(mode=0o500)
     if os.access(folder, os.W_OK):  # an administrator may write everywhere
-        monkeypatch.setattr("skae.callbacks.TemporaryFile", lambda dir: open(dir))
+        monkeypatch.setattr("skae.callbacks.TemporaryFile", no_space)
     with pytest.raises(ValueError, match=r"cannot be written.*Give another"):
         quick().set_callbacks(Checkpoint(path), counted := Count()).fit(plane)
     assert counted.n == 0
