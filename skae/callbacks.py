@@ -140,7 +140,7 @@ class Checkpoint(_FitFollower):
 
     Each file is one of `skae.load`, which returns the autoencoder as it was after its last epoch. It also holds the
     state of the optimizer and all else that training needs: with ``resume`` the same call of `fit` goes on from it,
-    and on a CPU ends with the same bits as one that was never killed. A fit that had ended is not run again.
+    and on the same CPU ends with the same bits as one that was never killed. A fit that had ended is not run again.
 
     Every fit has a file of its own, named for its place and for its parameters and rows: with ``path="iris.skae"`` a
     fit saves to ``iris.1f0c9a2e.skae``, the 13th fit of a search to
@@ -151,7 +151,7 @@ class Checkpoint(_FitFollower):
     A file is replaced as a whole, so there is a readable one at any time. A fit that fails or is interrupted saves the
     state after its last complete epoch. If a file cannot be saved, a warning is logged, once for each fit; the fit
     goes on, and the earlier file stays. Pre-training is not saved: a stacked autoencoder that is killed in it begins
-    anew.
+    anew. A process that is killed while it writes leaves a hidden file besides, ``.<32 digits>.part``, to be deleted.
 
     Parameters
     ----------
@@ -161,7 +161,9 @@ class Checkpoint(_FitFollower):
         Number of epochs between two checkpoints.
     resume : bool, default=False
         Whether a fit goes on from its file, where there is one. With ``random_state=None`` it has the seed of the
-        earlier one.
+        earlier one. What draws rows or seeds for its parts, as a bag or a splitter does, needs a ``random_state``:
+        otherwise these are other fits each time. A stream larger than memory needs a number as ``max_memory``. Where
+        ``network``, ``corruption`` or ``prior`` is an object of your own, only its class is compared.
 
     Raises
     ------

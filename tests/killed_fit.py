@@ -1,4 +1,4 @@
-"""A fit with checkpoints that `test_checkpoints.py` kills; the call is `killed_fit.py CASE FOLDER`."""
+"""A fit with checkpoints that `test_checkpoints.py` kills; the call is `killed_fit.py CASE FOLDER SECONDS_AN_EPOCH`."""
 
 import sys
 import time
@@ -26,19 +26,20 @@ CASES = {
 
 
 class Slow(EveryEpoch):
-    """Leaves time to kill the fit: an epoch takes a millisecond or two."""
+    """Tells that a fit has begun, and lets every epoch take longer."""
 
     max_propagation_depth = None
 
-    def __init__(self, folder):
-        super().__init__(lambda *_: time.sleep(0.01))
-        self.begun = folder / "begun"
+    def __init__(self, seconds, begun):
+        super().__init__(lambda *_: time.sleep(seconds))
+        self.begun = begun
 
     def setup(self, estimator, context):
         self.begun.touch()
 
 
 if __name__ == "__main__":
-    name, folder = sys.argv[1], Path(sys.argv[2])
+    name, folder, seconds = sys.argv[1], Path(sys.argv[2]), float(sys.argv[3])
     checkpoint = Checkpoint(folder / "fit.skae", every=3, resume=True)
-    save(CASES[name].set_callbacks(checkpoint, Slow(folder)).fit(X), folder / "ended")
+    autoencoder = CASES[name].set_callbacks(checkpoint, Slow(seconds, folder / "begun"))
+    save(autoencoder.fit(X), folder / "ended")

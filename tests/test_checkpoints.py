@@ -15,6 +15,7 @@ import killed_fit
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from joblib import Parallel, delayed, parallel_config
 from sklearn.base import clone
 from sklearn.callback import ProgressBar, ScoringMonitor
@@ -136,7 +137,7 @@ def full_disk(monkeypatch):
 
 
 class Batches:
-    """A stream of rows."""
+    """A stream."""
 
     def __iter__(self):
         yield from np.array_split(X, 5)
@@ -145,6 +146,10 @@ class Batches:
 def own_network(n_features, n_components):
     encoder = nn.Sequential(nn.Linear(n_features, 8), nn.BatchNorm1d(8), nn.Dropout(0.2), nn.Linear(8, n_components))
     return encoder, nn.Sequential(nn.Linear(n_components, 8), nn.Dropout(0.2), nn.Linear(8, n_features))
+
+
+def own_noise(batch, generator):
+    return batch + torch.randn(batch.shape, generator=generator)
 
 
 def fitting(autoencoder, X=X, y=None):
@@ -172,6 +177,7 @@ FITS = {
     "memory": fitting(DenoisingAutoEncoder(4, network=MemoryNetwork(), **SMALL)),
     "denoising": fitting(DenoisingAutoEncoder(4, corruption="swap", **SMALL)),
     "denoising, clean rows given": fitting(DenoisingAutoEncoder(4, **SMALL), X + 0.1, X),
+    "own noise": fitting(DenoisingAutoEncoder(4, corruption=own_noise, **SMALL)),
     "sparse": fitting(SparseAutoEncoder(4, sparsity="kl", **SMALL)),
     "contractive": fitting(ContractiveAutoEncoder(4, method="stochastic", **SMALL)),
     "variational": fitting(VariationalAutoEncoder(4, **SMALL)),
@@ -182,21 +188,19 @@ FITS = {
         StackedAutoEncoderClassifier(4, pretrain_max_iter=2, **SMALL), X, np.where(y < 8, y, -1).astype(str)
     ),
     "early stopping": fitting(
-        AutoEncoderTransformer(
-            4, early_stopping=True, learning_rate_init=0.1, n_iter_no_change=4, **SMALL | {"max_iter": 30}
-        )
+        # the loss counts as stalled: 5 epochs
+        AutoEncoderTransformer(4, early_stopping=True, tol=10, n_iter_no_change=4, **SMALL)
     ),
     "adaptive": fitting(
-        AutoEncoderTransformer(4, learning_rate="adaptive", learning_rate_init=0.1, n_iter_no_change=1, **SMALL)
+        AutoEncoderTransformer(4, learning_rate="adaptive", tol=10, n_iter_no_change=1, **SMALL)  # 6 epochs
     ),
     "warm start": fitting_again(AutoEncoderTransformer(4, warm_start=True, early_stopping=True, **SMALL)),
     "warm start, own network": fitting_again(AutoEncoderTransformer(4, network=own_network, warm_start=True, **SMALL)),
     "table": fitting(AutoEncoderTransformer(2, **SMALL), TABLE),
     "stream": fitting(DenoisingAutoEncoder(4, early_stopping=True, **SMALL), Batches()),
+    "stream, shuffled in parts": fitting(AutoEncoderTransformer(4, max_memory=0.05, **SMALL), Batches()),
     "random seed": fitting(VariationalAutoEncoder(4, **SMALL | {"random_state": None})),
-    "random state": lambda *callbacks: fitting(
-        AutoEncoderTransformer(4, **SMALL | {"random_state": np.random.RandomState(0)})
-    )(*callbacks),
+    "random state": fitting(AutoEncoderTransformer(4, **SMALL | {"random_state": np.random.RandomState(0)})),
     "bfloat16": fitting(AutoEncoderTransformer(4, precision="bfloat16", **SMALL)),
     "detector": fitting(AutoEncoderOutlierDetector(DenoisingAutoEncoder(4, **SMALL))),
     "detector, table": fitting(AutoEncoderOutlierDetector(DenoisingAutoEncoder(2, **SMALL), random_state=0), TABLE),
@@ -206,8 +210,16 @@ FITS = {
 }
 
 
-@pytest.mark.parametrize("name", FITS)
-@pytest.mark.parametrize(("every", "n_epochs"), [(1, 5), (2, 3)])
+@pytest.mark.parametrize(
+    ("name", "every", "n_epochs"),
+    [
+        *((name, 2, 5) for name in FITS),
+        ("plain", 1, 8),
+        ("early stopping", 1, 5),
+        ("adaptive", 1, 4),
+        ("classifier", 1, 8),
+    ],
+)
 def test_a_fit_goes_on_with_the_same_bits(name, every, n_epochs, folder, tmp_path):
     copied, counted, counted_again = tmp_path / "copied", Count(), Count()
     whole = FITS[name](Checkpoint(folder / "fit.skae", every), Copy(folder, n_epochs, copied), counted)
@@ -753,26 +765,16 @@ def test_a_callback_that_fails_before_training_leaves_everything(plane, folder, 
 # ---- killed processes ----------------------------------------------------------------------------------------
 
 
-def start(case, folder):
-    folder.mkdir(exist_ok=True)
-    (folder / "begun").unlink(missing_ok=True)
+def start(case, folder, seconds_an_epoch):
+    arguments = [case, str(folder), str(seconds_an_epoch)]
     return subprocess.Popen(
-        [sys.executable, killed_fit.__file__, case, str(folder)], env={**os.environ, "OMP_NUM_THREADS": "1"}
+        [sys.executable, killed_fit.__file__, *arguments], env={**os.environ, "OMP_NUM_THREADS": "1"}
     )
 
 
-def kill_and_end(case, folder, n_kills):
-    """Kill the fit again and again at random moments, then let it end; return what it has saved."""
-    chance = random.Random(0)
-    for _ in range(n_kills):
-        process = start(case, folder)
-        while not (folder / "begun").exists():
-            assert process.poll() is None
-            time.sleep(0.005)
-        time.sleep(chance.uniform(0, 0.25))
-        process.kill()
-        assert process.wait() == -signal.SIGKILL  # it had not ended
-    assert start(case, folder).wait() == 0
+def end(case, folder):
+    """Let the fit end; return what it has saved."""
+    assert start(case, folder, 0.0).wait() == 0
     return (folder / "ended").read_bytes()
 
 
@@ -781,5 +783,16 @@ def kill_and_end(case, folder, n_kills):
     [("dense", 2), *(pytest.param(case, 20, marks=pytest.mark.long) for case in killed_fit.CASES)],
 )
 def test_killed_fits_end_with_the_same_bits(case, n_kills, tmp_path):
-    ended = kill_and_end(case, tmp_path / "killed", n_kills)
-    assert ended == kill_and_end(case, tmp_path / "whole", 0)
+    killed, whole, chance = tmp_path / "killed", tmp_path / "whole", random.Random(0)
+    killed.mkdir()
+    whole.mkdir()
+    for _ in range(n_kills):
+        process = start(case, killed, 0.01)
+        while not (killed / "begun").exists():
+            assert process.poll() is None
+            time.sleep(0.005)
+        time.sleep(chance.uniform(0, 0.25))
+        process.kill()
+        assert process.wait() == -signal.SIGKILL  # it had not ended
+        (killed / "begun").unlink()
+    assert end(case, killed) == end(case, whole)
