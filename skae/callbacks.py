@@ -222,8 +222,8 @@ class Checkpoint(_FitFollower):
         if self.resume and processes.rank == 0 and path.exists():
             saved = _read(path, key, estimator)
             logger.info("%s goes on from %s.", type(estimator).__name__, path)
-        if self.resume:
-            metadata["progress"].saved = processes.first(saved)
+        if self.resume and (saved := processes.first(saved)) is not None:  # another checkpoint may have set one
+            metadata["progress"].saved = saved
         # processes that train one network write one file
         self._begin(estimator, context, _File(path, key, self.every if processes.rank == 0 else None))
 

@@ -14,13 +14,13 @@ from skae.networks import ConvNetwork
 X = load_digits().data[:160] / 16
 SMALL = {"hidden_layer_sizes": (16,), "random_state": 0, "device": "cpu"}
 CASES = {
-    "dense": AutoEncoderTransformer(4, max_iter=400, **SMALL),
+    "dense": AutoEncoderTransformer(4, max_iter=600, **SMALL),
     "convolutional": AutoEncoderTransformer(
-        4, network=ConvNetwork((1, 8, 8), channels=(4,)), max_iter=400, batch_size=40, random_state=0, device="cpu"
+        4, network=ConvNetwork((1, 8, 8), channels=(4,)), max_iter=600, batch_size=40, random_state=0, device="cpu"
     ),
-    "adversarial": AdversarialAutoEncoder(2, discriminator_layer_sizes=(8,), max_iter=400, batch_size=40, **SMALL),
+    "adversarial": AdversarialAutoEncoder(2, discriminator_layer_sizes=(8,), max_iter=600, batch_size=40, **SMALL),
     "bagged": AutoEncoderOutlierDetector(
-        AutoEncoderTransformer(2, max_iter=80, **SMALL), n_estimators=5, random_state=0
+        AutoEncoderTransformer(2, max_iter=120, **SMALL), n_estimators=5, random_state=0
     ),
 }
 

@@ -300,6 +300,14 @@ def test_a_fit_that_had_ended_keeps_its_own_settings(plane, path):
     assert not hasattr(quick().set_callbacks(checkpoint).fit(plane), "feature_names_in_")
 
 
+def test_one_of_two_checkpoints_is_enough(plane, path, tmp_path):
+    whole = quick().set_callbacks(Checkpoint(path)).fit(plane)
+    checkpoints = [Checkpoint(name, resume=True) for name in (path, tmp_path / "other.skae")]
+    resumed = quick().set_callbacks(*checkpoints, counted := Count()).fit(plane)
+    assert contents(resumed, tmp_path) == contents(whole, tmp_path)
+    assert counted.n == 0
+
+
 def test_without_resume_a_fit_begins_anew(plane, path, folder):
     for _ in range(2):
         quick().set_callbacks(Checkpoint(path), counted := Count()).fit(plane)
