@@ -221,11 +221,11 @@ def _read_scalar(reader: Reader, content: list) -> np.generic:
 
 
 def _write_random_state(writer: Writer, value: np.random.RandomState) -> list:
-    state: Any = value.get_state(legacy=False)
-    if state["bit_generator"] != "MT19937":
+    state: Any = value.get_state()
+    if not isinstance(state, tuple):
         raise TypeError("it holds a RandomState of another generator than MT19937: give a number as random_state")
-    keys, position = state["state"]["key"], state["state"]["pos"]
-    return [writer.array(keys), position, state["has_gauss"], writer.of(float(state["gauss"]))]
+    _, keys, position, has_gauss, cached = state
+    return [writer.array(keys), position, has_gauss, writer.of(float(cached))]
 
 
 def _read_random_state(reader: Reader, content: list) -> np.random.RandomState:
