@@ -48,7 +48,7 @@ class NetworkEstimator(CallbackSupportMixin, ReadsTrainingRows):
 
     # Declares that the objective takes several networks, each with its own rows, and needs nothing else of X.
     _can_be_batched: ClassVar[bool] = False
-    _set_by_pretraining: ClassVar[tuple[str, ...]] = ()  # attributes
+    _set_by_pretraining: ClassVar[tuple[str, ...]] = ()  # attributes that `_pretrain` sets
 
     # ---- hooks ---------------------------------------------------------------------------------------------
 
