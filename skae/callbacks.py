@@ -6,8 +6,8 @@ import copy
 import logging
 import os
 import re
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from numbers import Integral
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -140,7 +140,7 @@ class Checkpoint(_FitFollower):
 
     Each file is one of `skae.load`, which returns the autoencoder as it was after its last epoch. It also holds the
     state of the optimizer and all else that training needs: with ``resume`` the same call of `fit` goes on from it,
-    and on a CPU ends with the same bits as one that was never killed. A fit that had ended is not run again.
+    and on the same CPU ends with the same bits as one that was never killed. A fit that had ended is not run again.
 
     Every fit has a file of its own, named for its place and for its parameters and rows: with ``path="iris.skae"`` a
     fit saves to ``iris.1f0c9a2e.skae``, the 13th fit of a search to
@@ -151,7 +151,7 @@ class Checkpoint(_FitFollower):
     A file is replaced as a whole, so there is a readable one at any time. A fit that fails or is interrupted saves the
     state after its last complete epoch. If a file cannot be saved, a warning is logged, once for each fit; the fit
     goes on, and the earlier file stays. Pre-training is not saved: a stacked autoencoder that is killed in it begins
-    anew.
+    anew. A process that is killed while it writes leaves a hidden file besides, ``.<32 digits>.part``, to be deleted.
 
     Parameters
     ----------
@@ -161,7 +161,9 @@ class Checkpoint(_FitFollower):
         Number of epochs between two checkpoints.
     resume : bool, default=False
         Whether a fit goes on from its file, where there is one. With ``random_state=None`` it has the seed of the
-        earlier one.
+        earlier one. What draws rows or seeds for its parts, as a bag or a splitter does, needs a ``random_state``:
+        otherwise these are other fits each time. A stream larger than memory needs a number as ``max_memory``. Where
+        ``network``, ``corruption`` or ``prior`` is an object of your own, only its class is compared.
 
     Raises
     ------
@@ -220,15 +222,18 @@ class Checkpoint(_FitFollower):
         if self.resume and processes.rank == 0 and path.exists():
             saved = _read(path, key, estimator)
             logger.info("%s goes on from %s.", type(estimator).__name__, path)
-        if self.resume:
-            metadata["progress"].saved = processes.first(saved)
+        if self.resume and (saved := processes.first(saved)) is not None:  # another checkpoint may have set one
+            metadata["progress"].saved = saved
         # processes that train one network write one file
         self._begin(estimator, context, _File(path, key, self.every if processes.rank == 0 else None))
 
 
 def _read(path: Path, key: str, estimator: NetworkEstimator) -> SavedFit:
     """Return the fit that a file holds, or raise where it is not this one."""
-    fitted, training = read_artifact(path, **code_of(estimator))
+    try:
+        fitted, training = read_artifact(path, **code_of(estimator))
+    except ArtifactError as error:
+        raise ArtifactError(f"{error} Move it away to begin this fit anew.") from error
     if type(fitted) is not type(estimator) or training is None or training["fit_key"] != key:
         raise ArtifactError(
             f"{str(path)!r} is no checkpoint of this fit: it has other parameters or rows. Move it away."
@@ -248,24 +253,29 @@ class _File:
         if self._every is None:
             return
         history = fitted._history
-        # weights and states of the optimizer are changed by the next epoch, which may fail
-        self._latest = _without_callbacks(fitted, _network=copy.deepcopy(fitted._network)), history.snapshot()
-        if len(history.epochs) % self._every == 0:
-            self._save()
+        with self._warning_once():
+            # weights and states of the optimizer are changed by the next epoch, which may fail
+            self._latest = _without_callbacks(fitted, _network=copy.deepcopy(fitted._network)), history.snapshot()
+            if len(history.epochs) % self._every == 0:
+                self._save()
 
     def end(self, fitted=None) -> None:
         if fitted is not None and self._every is not None:  # with early stopping, its best weights
             self._latest = _without_callbacks(fitted), None
-        self._save()
+        with self._warning_once():
+            self._save()
 
     def _save(self) -> None:
-        if self._latest is None:
-            return
-        fitted, history = self._latest
-        try:
+        if self._latest is not None:
+            fitted, history = self._latest
             write_artifact(self._path, fitted, {"fit_key": self._key, "history": history})
             self._latest = None
-        except Exception as error:  # a full disk; parameters of any kind
+
+    @contextmanager
+    def _warning_once(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # a full disk; parameters and modules of any kind
             if not self._has_warned:
                 self._has_warned = True
                 logger.warning("Checkpoint cannot save to %s: %s: %s", self._path, type(error).__name__, error)

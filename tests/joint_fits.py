@@ -3,11 +3,14 @@
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from sklearn.base import clone
 from sklearn.datasets import load_digits
+from test_base import EveryEpoch
 
 from skae import (
     AdversarialAutoEncoder,
@@ -18,6 +21,7 @@ from skae import (
     StackedAutoEncoder,
     VariationalAutoEncoder,
 )
+from skae.callbacks import Checkpoint
 from skae.distributed import data_parallel
 
 X, y = load_digits(return_X_y=True)
@@ -63,6 +67,22 @@ def result(estimator):
     return np.r_[weights, curve, getattr(estimator, "threshold_", 0.0)]
 
 
+def fit_interrupted(autoencoder, X, path):
+    """Interrupt a fit after 3 epochs and let another one go on from its checkpoint."""
+
+    def interrupt(epoch, _):
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    with suppress(KeyboardInterrupt):
+        clone(autoencoder).set_callbacks(Checkpoint(path, every=2), EveryEpoch(interrupt)).fit(X)
+    epochs = []
+    callbacks = Checkpoint(path, resume=True), EveryEpoch(lambda *_: epochs.append(0))
+    fitted = clone(autoencoder).set_callbacks(*callbacks).fit(X)
+    assert len(epochs) == autoencoder.max_iter - 3
+    return fitted
+
+
 def main(folder):
     with data_parallel("same", timeout=30) as processes:
         fits = {name: result(fit(X)) for name, fit in SAME.items()}
@@ -76,6 +96,9 @@ def main(folder):
         fits["categories"] = result(
             AutoEncoderTransformer(2, **QUICK).fit(table[table["kind"] != "abcd"[processes.rank]])
         )
+        variational = VariationalAutoEncoder(4, early_stopping=True, **QUICK | {"max_iter": 6})
+        fits["whole"] = result(clone(variational).fit(own))
+        fits["interrupted"] = result(fit_interrupted(variational, own, Path(folder, "variational.skae")))
         fits["more rows here"] = result(AutoEncoderTransformer(4, **QUICK).fit(own[: 100 + 150 * processes.rank]))
     np.savez(Path(folder, f"{processes.rank}.npz"), **fits)
 

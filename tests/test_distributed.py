@@ -43,10 +43,14 @@ def results(tmp_path_factory):
 
 def test_all_processes_have_the_same_bits(results):
     first, second = results
-    assert len(first) == len(joint_fits.SAME | joint_fits.SHARDS) + 2 * len(joint_fits.AGREE) + 3
+    assert len(first) == len(joint_fits.SAME | joint_fits.SHARDS) + 2 * len(joint_fits.AGREE) + 5
     for name, values in first.items():
         np.testing.assert_array_equal(values, second[name], err_msg=name)
         assert np.isfinite(values).all(), name
+
+
+def test_they_go_on_from_a_checkpoint_with_the_same_bits(results):
+    np.testing.assert_array_equal(results[0]["interrupted"], results[0]["whole"])
 
 
 @pytest.mark.parametrize("name", [*joint_fits.SAME, *joint_fits.SHARDS])

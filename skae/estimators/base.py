@@ -47,6 +47,7 @@ class NetworkEstimator(CallbackSupportMixin, PreparesTraining):
 
     # Declares that the objective takes several networks, each with its own rows, and needs nothing else of X.
     _can_be_batched: ClassVar[bool] = False
+    _set_by_pretraining: ClassVar[tuple[str, ...]] = ()  # attributes that `_pretrain` sets
 
     # ---- hooks ---------------------------------------------------------------------------------------------
 
@@ -98,9 +99,11 @@ class NetworkEstimator(CallbackSupportMixin, PreparesTraining):
             data = self._check_training_data(X, y, reset=not continued)
             # an autoencoder's target is its input
             task = {"estimator": self, "X": X, "y": X if y is None else y}
-            progress = FitProgress(self, data.X, data.target, data.labels, self.n_iter_ if continued else 0)
+            progress = FitProgress(self, data.X, data.target, data.labels, self.loss_curve_ if continued else [])
             context.call_on_fit_task_begin(**task, metadata=progress.describe)
             saved = progress.saved
+            if saved is not None and not continued:
+                seed_from(self.random_state)  # so that a RandomState moves on as in a fit from the start
             is_plain = data.target is data.labels is data.layout is None
             fitted = find_fitted(self, data.X) if is_plain and isinstance(data.X, np.ndarray) else None
             if saved is not None and saved.history is None:
@@ -201,26 +204,22 @@ class NetworkEstimator(CallbackSupportMixin, PreparesTraining):
         ``saved`` goes on.
         """
         device, processes = resolve_device(self.device), current_processes()
-        fitted = self if continued else None
         history = History(optimizer_states=self._optimizer_states if continued and one_pass else [])
-        if saved is not None and saved.history is not None:
-            fitted, history = saved.estimator, saved.history
-        n_epochs = len(history.epochs)
         if continued:
             self._check_unchanged()
-            network = copy.deepcopy(self._network_for(data.X))
-        if fitted is not None:
-            n_earlier = fitted.n_iter_ - n_epochs
-            seed, loss_scale, layout = fitted._seed, fitted._fitted_loss_scale, fitted._layout
-            held_out_losses = fitted.validation_loss_curve_ or [nan] * n_earlier
-            earlier = fitted.loss_curve_[:n_earlier], held_out_losses[:n_earlier]
-        if not continued:
+            network, layout = copy.deepcopy(self._network_for(data.X)), self._layout
+            seed, loss_scale = self._seed, self._fitted_loss_scale
+            earlier = self.loss_curve_, self.validation_loss_curve_ or [nan] * self.n_iter_
+        else:
+            seed = processes.first(seed_from(self.random_state)) if saved is None else saved.estimator._seed
             rows = self._summarize(data.X, data.layout)
-            if fitted is None:
-                seed, n_earlier = processes.first(seed_from(self.random_state)), 0
-                loss_scale, layout, earlier = self._loss_scale(rows.scale), rows.layout, ([], [])
-            network = self._build_network(rows, seed)
-        if saved is not None:
+            network, layout = self._build_network(rows, seed), rows.layout
+            loss_scale, earlier = self._loss_scale(rows.scale), ([], [])
+            if saved is not None:
+                self.__dict__.update({name: vars(saved.estimator)[name] for name in self._set_by_pretraining})
+        n_earlier = len(earlier[0])
+        if saved is not None and saved.history is not None:
+            history = saved.history
             network.load_state_dict(saved.estimator._network.state_dict())
         held_out = None if one_pass else self._hold_out(data.X, self._can_learn_from(data), seed)
         objective = self._make_objective(network.to(device), data.X, data.target)
@@ -248,7 +247,7 @@ class NetworkEstimator(CallbackSupportMixin, PreparesTraining):
 
         def train_network() -> None:
             with training_precision(device, self.precision):
-                if fitted is None and not one_pass:
+                if not continued and not one_pass and saved is None:
                     self._pretrain(network, data.X, held_out, seed)
                 rows = self._rows(data, held_out, device)
                 set_torch_generators(device, history.generator_states)

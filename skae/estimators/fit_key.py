@@ -6,6 +6,7 @@ import builtins
 import dis
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -34,7 +35,10 @@ def fit_key(estimator: BaseEstimator, leave_out: Sequence[str] = ()) -> str:
 
 
 def named_key(estimator: BaseEstimator) -> str:
-    """Return a hash that identifies an estimator's parameters in any process; code is identified by its name only."""
+    """Return a hash that identifies an estimator's parameters in any process.
+
+    Functions are described as in `cache_key` where that is certain, and all else that has code by its name only.
+    """
     return joblib.hash(_DescriptionByName().of(estimator))
 
 
@@ -69,7 +73,7 @@ class _Description:
         if (type(value) is np.ndarray or isinstance(value, np.generic)) and not value.dtype.hasobject:
             return "array", value
         if isinstance(value, np.random.RandomState):
-            return "RandomState", value.get_state()
+            return "RandomState", value.get_state(legacy=False)
         if isinstance(value, BaseEstimator):
             parameters = value.get_params(deep=False)
             # what others call a device or verbose may change their fits
@@ -83,9 +87,11 @@ class _Description:
 
 
 class _DescriptionByName(_Description):
-    """Plain data that is equal for equal values and for code of the same name."""
+    """Plain data that is equal for equal values and, where it is not certain what code does, for code of one name."""
 
     def _of_object(self, value: Any) -> Any:
+        with suppress(RecursionError, ValueError):
+            return _DescriptionOfCode().of(value)
         named = value if hasattr(value, "__qualname__") else type(value)
         return "object", named.__module__, named.__qualname__
 

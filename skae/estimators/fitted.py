@@ -47,8 +47,8 @@ def loss_of(network: Network, name: str) -> Any:
 
 
 def fitted_state(estimator: BaseEstimator) -> dict:
-    """Return what a fit has set on an estimator, without its parameters and callbacks."""
-    left_out = {*estimator.get_params(deep=False), "_fixed", "_skl_callbacks", VERSION}
+    """Return what a fit has set on an estimator, without its parameters, callbacks and `set_output`."""
+    left_out = {*estimator.get_params(deep=False), "_fixed", "_skl_callbacks", "_sklearn_output_config", VERSION}
     return {name: value for name, value in estimator.__getstate__().items() if name not in left_out}
 
 

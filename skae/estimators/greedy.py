@@ -39,6 +39,7 @@ class GreedyPretraining(NetworkEstimator):
     pretrain_max_iter: int = parameter(10, Interval(Integral, 0, None, closed="left"))
 
     _fixed_by_fit: ClassVar[tuple[str, ...]] = (*NetworkEstimator._fixed_by_fit, "tied_weights")
+    _set_by_pretraining: ClassVar[tuple[str, ...]] = ("pretraining_loss_curves_",)
 
     def _pretrain(self, network: Network, X: np.ndarray | RowStream, held_out: np.ndarray | None, seed: int) -> None:
         """Train each layer as an autoencoder of the codes of the layers below it, which are frozen."""

@@ -22,12 +22,12 @@ class SavedFit(NamedTuple):
 class FitProgress:
     """A fit that begins; a callback may say where it is to go on.
 
-    ``key`` identifies the fit in any process: the parameters, the rows and how many epochs were run before. ``X`` is
-    checked, as are the target and the labels.
+    ``fit_key`` identifies the fit in any process: the parameters, the rows, names of columns and classes, and the
+    losses of the fits that it continues. ``X`` is checked, as are the target and the labels.
     """
 
-    def __init__(self, estimator: Any, X: np.ndarray | RowStream, target: Any, labels: Any, n_earlier: int):
-        self._estimator, self._rows, self._n_earlier = estimator, (X, target, labels), n_earlier
+    def __init__(self, estimator: Any, X: np.ndarray | RowStream, target: Any, labels: Any, earlier: list[float]):
+        self._estimator, self._rows, self._earlier = estimator, (X, target, labels), earlier
         self.saved: SavedFit | None = None
 
     def describe(self) -> dict[str, Any]:
@@ -37,4 +37,5 @@ class FitProgress:
     def _key(self) -> str:
         X, target, labels = self._rows
         rows = vars(X.moments) if isinstance(X, RowStream) else np.ascontiguousarray(X)
-        return joblib.hash((named_key(self._estimator), rows, target, labels, self._n_earlier))
+        names = [getattr(self._estimator, name, None) for name in ("feature_names_in_", "classes_")]
+        return joblib.hash((named_key(self._estimator), rows, names, target, labels, self._earlier))
