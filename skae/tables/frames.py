@@ -246,17 +246,22 @@ def _level_numbers(column: pd.Series, name: Any, levels: pd.Index | None, grows:
         if not all(isinstance(level, LEVELS) for level in levels) and not isinstance(dtype, pd.CategoricalDtype):
             raise ValueError(_neither(column, name))
         declared = len(dtype.categories) if isinstance(dtype, pd.CategoricalDtype) else 0
-        if declared > len(column) or len(levels) == (codes >= 0).sum() > IDENTIFIER_ROWS:
-            raise ValueError(
-                f"Column {name!r} of X has {max(declared, len(levels))} levels in {len(column)} rows: nothing can be "
-                "learned of such a category. Drop the column, merge its levels or, where most of them are not used, "
-                "call cat.remove_unused_categories()."
-            )
+        # more rows of a table that grows may have the same levels
+        if not grows and (declared > len(column) or len(levels) == (codes >= 0).sum() > IDENTIFIER_ROWS):
+            raise ValueError(too_many_levels(name, max(declared, len(levels)), len(column)))
     elif grows:
         levels = levels.append(unique.difference(levels, sort=False))
     numbers = levels.get_indexer(unique)
     numbers[numbers < 0] = len(levels)
     return np.where(codes < 0, np.nan, np.append(numbers, 0)[codes]), levels
+
+
+def too_many_levels(name: Any, n_levels: int, n_rows: int) -> str:
+    """Return what to say of a column that identifies rows."""
+    return (
+        f"Column {name!r} of X has {n_levels} levels in {n_rows} rows: nothing can be learned of such a category. Drop "
+        "the column, merge its levels or, where most of them are not used, call cat.remove_unused_categories()."
+    )
 
 
 def without_mask(values: Any) -> Any:

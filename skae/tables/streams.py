@@ -10,13 +10,15 @@ from typing import Any, NamedTuple, TypeVar, cast
 import numpy as np
 import pandas as pd
 import torch
+from scipy.sparse import issparse
 
 from skae.device import free_memory
 from skae.distributed import Processes, current_processes
-from skae.tables.frames import Table, read_rows
+from skae.tables.frames import Table, read_rows, too_many_levels
 from skae.tables.layout import CellStatistics
 from skae.training import CHUNK, SHARE_OF_FREE_MEMORY, RowStream, prefetched, stream_of
 
+MANY_LEVELS = 10_000
 M = TypeVar("M", bound=Callable[..., Any])
 
 
@@ -83,7 +85,7 @@ def by_chunks(method: M) -> M:
         if not is_stream(X, self.max_memory):
             return method(self, X)
         parts: list[Any] = []
-        result, n = None, 0
+        result, n, chunk = None, 0, None
         for chunk in chunks_of(X, self.max_memory):
             part = method(self, chunk)
             if isinstance(X, np.memmap) and isinstance(part, np.ndarray):  # without a second copy in the end
@@ -96,7 +98,14 @@ def by_chunks(method: M) -> M:
             return result
         if not parts:
             raise ValueError("X has no rows: 0 sample(s) were read while a minimum of 1 is required.")
-        return np.concatenate(parts) if isinstance(parts[0], np.ndarray) else pd.concat(parts)
+        if isinstance(parts[0], np.ndarray):
+            return np.concatenate(parts)
+        if not isinstance(parts[0], pd.DataFrame):
+            import polars
+
+            return polars.concat(parts)
+        # frames of the user's have an index
+        return pd.concat(parts, ignore_index=_is_arrow(X) or not isinstance(chunk, pd.DataFrame))
 
     return cast(M, call)
 
@@ -148,6 +157,7 @@ class _Reader:
 
     def __init__(self, estimator: Any, pieces: Pieces, table: Table | None, features: Any, takes_holes: bool):
         self._pieces, self._table, self.grows = pieces, table, table is None
+        self._n_values: Any = 0  # of each column, read so far
         self._read_rows = partial(
             read_rows, estimator, categorical_features=features, takes_holes=takes_holes, may_be_empty=True
         )
@@ -165,7 +175,16 @@ class _Reader:
         """Yield the cells of a piece."""
         for rows in self._pieces.read(i):
             self._table, cells = self._read_rows(rows, self._table, grows=self.grows)
+            if self.grows:
+                self._n_values += (~np.isnan(cells)).sum(0)
+                self.refuse_identifiers(MANY_LEVELS)  # before they fill the memory
             yield cells
+
+    def refuse_identifiers(self, n_levels: int) -> None:
+        """Raise where more than so many levels have been found, each once."""
+        for column, n in zip(self.learned.columns, self._n_values, strict=True):
+            if column.n_levels == n > n_levels:
+                raise ValueError(too_many_levels(column.name, column.n_levels, n))
 
     def agree(self, processes: Processes) -> None:
         """Take the levels that other processes have found, in the same order everywhere."""
@@ -196,7 +215,7 @@ def _of_arrow(X: Any, max_bytes: float) -> Pieces:
     """Return the row groups of a dataset's files as pieces, or a table as one."""
     settings = {"use_threads": False, "batch_readahead": 1, "fragment_readahead": 1, "batch_size": 2**14}
     if not hasattr(X, "get_fragments"):  # in memory
-        return Pieces(1, lambda i: (part for batch in X.to_batches() for part in _parts(batch.to_pandas(), max_bytes)))
+        return Pieces(1, lambda i: (part for batch in X.to_batches() for part in _parts(batch, max_bytes)))
     try:
         fragments = list(X.get_fragments())
     except ValueError:  # a filter, which fragments know nothing of
@@ -210,7 +229,11 @@ def _of_arrow(X: Any, max_bytes: float) -> Pieces:
 
 def _parts(batch: Any, max_bytes: float) -> Iterator[Any]:
     """Yield a batch in parts of a few rows, if it is an array or a frame."""
-    if not hasattr(batch, "shape") or len(batch.shape) != 2:
+    if type(batch).__module__.partition(".")[0] == "pyarrow":
+        batch = batch.to_pandas()
+    elif isinstance(batch, list | tuple) and len(batch) == 1 and np.ndim(batch[0]) == 2:  # of a torch DataLoader
+        batch = batch[0]
+    if not hasattr(batch, "shape") or len(batch.shape) != 2 or issparse(batch):
         yield batch  # it will be refused, or read as rows
         return
     n = _n_rows(batch, max_bytes)

@@ -63,6 +63,8 @@ class RowStream:
             for rows in self.read(i):
                 numbers = np.arange(number, number + len(rows))
                 number += len(rows)
+                if number > self._starts[i + 1]:
+                    break
                 if self.keep is not None:
                     kept = self.keep[numbers]
                     numbers, rows = numbers[kept], rows[kept]
@@ -70,8 +72,8 @@ class RowStream:
                     yield numbers, rows
             if number != self._starts[i + 1]:
                 raise ValueError(
-                    f"X has given {number - self._starts[i]} rows where it gave {self.sizes[i]} before: it must give "
-                    "the same rows each time that it is read."
+                    f"X has given {number - self._starts[i]} rows or more where it gave {self.sizes[i]} before: it "
+                    "must give the same rows each time that it is read."
                 )
 
     def only(self, chosen: np.ndarray) -> RowStream:
@@ -314,8 +316,8 @@ def prefetched(items: Iterator[T]) -> Generator[T]:
             put((None, error))
 
     thread = threading.Thread(target=run, name="skae-prefetch", daemon=True)
-    thread.start()
     try:
+        thread.start()
         while True:
             item, error = ready.get()
             if isinstance(error, StopIteration):
@@ -325,4 +327,5 @@ def prefetched(items: Iterator[T]) -> Generator[T]:
             yield item
     finally:
         stopped.set()
-        thread.join()
+        if thread.is_alive():  # else an interrupt came before it was started
+            thread.join()
