@@ -234,10 +234,10 @@ def _read_scalar(reader: Reader, content: list) -> np.generic:
 
 
 def _write_random_state(writer: Writer, value: np.random.RandomState) -> list:
-    state: Any = value.get_state()
-    if not isinstance(state, tuple):
+    state: Any = value.get_state(legacy=False)
+    if state["bit_generator"] != "MT19937":
         raise TypeError("a RandomState of another generator than MT19937 cannot be saved: give a number")
-    _, keys, position, has_gauss, cached = state
+    keys, position, has_gauss, cached = *state["state"].values(), state["has_gauss"], state["gauss"]
     return [writer.array(keys), position, has_gauss, writer.of(float(cached))]
 
 
