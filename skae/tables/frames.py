@@ -37,7 +37,7 @@ class Column(NamedTuple):
     def decode(self, cells: np.ndarray) -> Any:
         """Return cells without holes as levels or numbers."""
         if self.levels is not None:
-            return self.levels.take(cells.astype(int))
+            return self.levels.take(cells.astype(int)).to_numpy()
         return cells if self.limits is None else cells.round().clip(*self.limits)
 
 
