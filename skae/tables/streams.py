@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Callable, Iterator
 from functools import partial, wraps
 from typing import Any, NamedTuple, TypeVar, cast
@@ -16,7 +15,7 @@ from skae.device import free_memory
 from skae.distributed import Processes, current_processes
 from skae.tables.frames import IDENTIFIER_ROWS, Table, read_rows, too_many_levels
 from skae.tables.layout import CellStatistics
-from skae.training import CHUNK, RowStream, prefetched, stream_of
+from skae.training import CHUNK, RowStream, prefetched, release, stream_of
 
 SHARE_OF_FREE_MEMORY = 0.7
 MANY_LEVELS = 10_000
@@ -67,7 +66,7 @@ def pieces_of(X: Any, max_memory: float | str) -> Pieces:
     def read(i: int) -> Iterator[Any]:
         part = getattr(X, "iloc", X)[i * n : (i + 1) * n]
         yield np.array(part) if isinstance(X, np.memmap) else part
-        _release(X)
+        release(X)
 
     return Pieces(-(-len(X) // n), read)
 
@@ -136,10 +135,13 @@ def read_stream(
     if reader.grows and processes.size > 1:
         for _ in (rows for i in range(pieces.n) for rows in reader.read(i)):
             pass
+        reader.refuse_identifiers(IDENTIFIER_ROWS)
         reader.agree(processes)
     max_bytes = X.max_bytes if isinstance(X, RowStream) else memory_in_bytes(max_memory)
     stream = stream_of(reader.read, pieces.n, max_bytes, processes, lambda n: CellStatistics(n, reader.is_category))
-    reader.grows = False
+    if reader.grows:
+        reader.refuse_identifiers(IDENTIFIER_ROWS)
+        reader.grows = False
     return reader.learned, stream
 
 
@@ -245,13 +247,3 @@ def _parts(batch: Any, max_bytes: float) -> Iterator[Any]:
 def _n_rows(X: Any, max_bytes: float) -> int:
     """Return the number of rows to read at a time."""
     return max(1, int(CHUNK * max_bytes / (8 * max(1, X.shape[1]))))
-
-
-def _release(X: Any) -> None:
-    """Give the memory of a mapped file back: the system would count it until it needs it."""
-    base = X
-    while isinstance(base, np.ndarray):
-        base = base.base
-    # changes of a private copy would be lost
-    if isinstance(X, np.memmap) and isinstance(base, mmap.mmap) and X.mode != "c" and hasattr(base, "madvise"):
-        base.madvise(mmap.MADV_DONTNEED)
