@@ -296,7 +296,7 @@ def epoch_of(X, batch_size, max_memory, seed=0, size=70, held_out=None):
     stream = stream_of(pieces.read, pieces.n, max_memory * MIB)
     rows = StreamedRows(stream, None, CPU, held_out=held_out)
     random = None if seed is None else RandomStreams([seed])
-    return [(batch.x[0].numpy().copy(), share) for batch, share in rows.epoch(batch_size, random)]
+    return [(batch.x[0].numpy().copy(), n) for batch, n, _ in rows.epoch(batch_size, random)]
 
 
 @given(
@@ -333,7 +333,7 @@ def test_a_small_pool_mixes_neighbours_and_pieces_of_a_file_come_in_random_order
     X.tofile(tmp_path / "rows")
     pieces = pieces_of(np.memmap(tmp_path / "rows", np.float32, "r", shape=X.shape), 0.05)
     rows = StreamedRows(stream_of(pieces.read, pieces.n, 0.05 * MIB), None, CPU)
-    places = np.concatenate([batch.x[0, :, 0].numpy().copy() for batch, _ in rows.epoch(100, RandomStreams([0]))])
+    places = np.concatenate([batch.x[0, :, 0].numpy().copy() for batch, *_ in rows.epoch(100, RandomStreams([0]))])
     assert abs(np.corrcoef(places, np.arange(len(places)))[0, 1]) < 0.3
 
 

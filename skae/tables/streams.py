@@ -133,9 +133,7 @@ def read_stream(
         pieces = _share_of(pieces, processes)
     reader = _Reader(estimator, pieces, table, categorical_features, takes_holes)
     if reader.grows and processes.size > 1:
-        for _ in (rows for i in range(pieces.n) for rows in reader.read(i)):
-            pass
-        reader.refuse_identifiers(IDENTIFIER_ROWS)
+        processes.all_or_none(lambda: reader.read_all(pieces.n))
         reader.agree(processes)
     max_bytes = X.max_bytes if isinstance(X, RowStream) else memory_in_bytes(max_memory)
     stream = stream_of(reader.read, pieces.n, max_bytes, processes, lambda n: CellStatistics(n, reader.is_category))
@@ -189,10 +187,25 @@ class _Reader:
             if column.n_levels == n > n_levels:
                 raise ValueError(too_many_levels(column.name, column.n_levels, n))
 
+    def read_all(self, n_pieces: int) -> None:
+        """Learn the table."""
+        for i in range(n_pieces):
+            for _ in self.read(i):
+                pass
+        if self._table is None:
+            raise ValueError("X has no rows: 0 sample(s) were read while a minimum of 1 is required.")
+        self.refuse_identifiers(IDENTIFIER_ROWS)
+
     def agree(self, processes: Processes) -> None:
         """Take the levels that other processes have found, in the same order everywhere."""
         first, *others = processes.gather(self.learned)
         columns = list(first.columns)
+        for rank, table in enumerate(others, 1):
+            if [(c.name, c.levels is None) for c in table.columns] != [(c.name, c.levels is None) for c in columns]:
+                raise ValueError(
+                    f"Processes 0 and {rank} have columns of other names or kinds in X, {first.names} and "
+                    f"{table.names}: give all the same."
+                )
         for table in others:
             for j, (own, other) in enumerate(zip(columns, table.columns, strict=True)):
                 if own.levels is not None and other.levels is not None:

@@ -144,18 +144,23 @@ def stream_of(
     make_moments: Callable[[int], Moments] = Moments,
 ) -> RowStream:
     """Read all rows once; return their stream."""
-    sizes: list[int] = []
-    moments, sample = None, None
-    for i in range(n_pieces):
-        sizes.append(0)
-        for rows in read(i):
-            if moments is None or sample is None:
-                moments, sample = make_moments(rows.shape[1]), Sample(rows, int(SAMPLE * max_bytes))
-            moments.add(rows)
-            sample.add(rows)
-            sizes[-1] += len(rows)
-    if moments is None or sample is None:
-        raise ValueError("X has no rows: 0 sample(s) were read while a minimum of 1 is required.")
+
+    def read_all() -> tuple[list[int], Moments, Sample]:
+        sizes: list[int] = []
+        moments, sample = None, None
+        for i in range(n_pieces):
+            sizes.append(0)
+            for rows in read(i):
+                if moments is None or sample is None:
+                    moments, sample = make_moments(rows.shape[1]), Sample(rows, int(SAMPLE * max_bytes))
+                moments.add(rows)
+                sample.add(rows)
+                sizes[-1] += len(rows)
+        if moments is None or sample is None:
+            raise ValueError("X has no rows: 0 sample(s) were read while a minimum of 1 is required.")
+        return sizes, moments, sample
+
+    sizes, moments, sample = processes.all_or_none(read_all)
     chosen = sample.rows()
     if processes.size > 1:
         moments, *others = processes.gather(moments)
@@ -224,11 +229,10 @@ class StreamedRows:
 
     def n_batches(self, batch_size: int) -> int:
         """Return the number of batches of an epoch, all of nearly one size <= ``batch_size``."""
-        # each process has a row of every batch
-        return max(1, min(-(-self.n_rows // batch_size), *self._n_of_processes))
+        return -(-self.n_rows // batch_size)
 
-    def epoch(self, batch_size: int, random: RandomStreams | None) -> Iterator[tuple[Batch, float]]:
-        """Yield batches and this process's share of them; in the order of the stream without ``random``."""
+    def epoch(self, batch_size: int, random: RandomStreams | None) -> Iterator[tuple[Batch, int, int]]:
+        """Yield batches as `Rows.epoch` does; in the order of the stream without ``random``."""
         n_batches = self.n_batches(batch_size)
         sizes = np.array([_sizes(n, n_batches) for n in self._n_of_processes])  # (n_processes, n_batches)
         own, totals = sizes[self.processes.rank].tolist(), sizes.sum(0).tolist()
@@ -241,7 +245,8 @@ class StreamedRows:
                     more, more_numbers = next(blocks)
                     values = torch.cat([values[start:], more])
                     numbers, start = torch.cat([numbers[start:], more_numbers]), 0
-                yield self._batch(values[start : start + n], numbers[start : start + n]), n / total
+                part = slice(start, start + n) if n else slice(1)
+                yield self._batch(values[part], numbers[part]), n, total
                 start += n
         finally:
             blocks.close()
