@@ -123,7 +123,7 @@ class _DescriptionOfCode(_Description):
             return "module", value.__name__, _version(value.__name__)
         if isinstance(value, type | FunctionType | BuiltinFunctionType) and _is_of_a_version(value):
             return "name", value.__module__, value.__qualname__, _version(value.__module__)
-        if isinstance(value, FunctionType) and value.__builtins__ is vars(builtins):
+        if isinstance(value, FunctionType) and value.__builtins__ is vars(builtins):  # type: ignore[attr-defined]
             enclosed = [cell.cell_contents for cell in value.__closure__ or ()]  # a ValueError where one is empty
             own = self.of([enclosed, value.__defaults__, value.__kwdefaults__, vars(value)])
             return "function", own, self._of_code(value.__code__, value.__globals__)
