@@ -140,7 +140,7 @@ class NetworkEstimator(CallbackSupportMixin, PreparesTraining):
 
     def _check_training_data(self, X, y, reset: bool) -> TrainingData:
         """Return the rows, their targets and their labels, all valid."""
-        check_agreement(self, current_processes())
+        check_agreement(self, X, current_processes())
         X, layout = self._read_rows(X, reset)
         target = self._training_target(X, y)
         labels = self._training_labels(X, y)

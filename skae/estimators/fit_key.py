@@ -15,6 +15,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, clone
 
 from skae.distributed import Processes
+from skae.training import RowStream
 
 NOT_IN_KEY = ("device", "verbose")  # they change how a model is trained, not which
 OWN_IN_EACH_PROCESS = ("device", "verbose", "memory", "max_memory", "random_state")  # the first one's seed is taken
@@ -41,12 +42,14 @@ def named_key(estimator: BaseEstimator) -> str:
     return joblib.hash(_DescriptionByName().of(estimator))
 
 
-def check_agreement(estimator: BaseEstimator, processes: Processes) -> None:
-    """Raise where processes that train together have other parameters or callbacks."""
+def check_agreement(estimator: BaseEstimator, X: Any, processes: Processes) -> None:
+    """Raise where processes that train together differ in parameters, in callbacks or in rows that they share out."""
     if processes.size == 1:
         return
     callbacks = [type(callback).__name__ for callback in getattr(estimator, "_skl_callbacks", ())]
-    described = {"estimator": type(estimator).__name__, "callbacks": callbacks}
+    described: dict[str, Any] = {"estimator": type(estimator).__name__, "callbacks": callbacks}
+    if processes.rows == "same" and not isinstance(X, RowStream):  # of which each has some
+        described["the shape of X"] = getattr(X, "shape", type(X).__name__)
     for name, value in estimator.get_params().items():
         if name.rpartition("__")[2] not in OWN_IN_EACH_PROCESS:
             value = type(value) if isinstance(value, BaseEstimator) else value  # its parameters follow

@@ -20,7 +20,7 @@ HOLD_OUT = 1  # key of its random numbers, in addition to the autoencoder's
 
 def read_table(detector: Any, X) -> np.ndarray | RowStream:
     """Return the cells of the training rows; set the detector's table."""
-    check_agreement(detector, current_processes())
+    check_agreement(detector, X, current_processes())
     autoencoder, features = detector.autoencoder, detector.categorical_features
     if autoencoder is not None and isinstance(features, str):
         features = getattr(autoencoder, "categorical_features", None)
