@@ -61,15 +61,15 @@ class Processes:
             self._exchange(distributed.broadcast, tensor, src=0)
 
     def all_or_none(self, function: Callable[[], T]) -> T:
-        """Call a function in each process; where it raises a ValueError in one, raise one in all."""
+        """Call a function, without exchanges, in each process; where it raises in one, raise a ValueError in others."""
         if self.size == 1:
             return function()
         result, error = None, None
         try:
             result = function()
-        except ValueError as raised:
+        except Exception as raised:
             error = raised
-        messages = self.gather(None if error is None else str(error))
+        messages = self.gather(None if error is None else f"{type(error).__name__}: {error}")
         if error is not None:
             raise error
         for rank, message in enumerate(messages):

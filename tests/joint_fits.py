@@ -39,6 +39,7 @@ SAME = {
     "plain": lambda X: AutoEncoderTransformer(8, **QUICK).fit(X),
     "early stopping": lambda X: AutoEncoderTransformer(8, early_stopping=True, **QUICK).fit(X),
     "tied weights": lambda X: StackedAutoEncoder(8, pretrain_max_iter=2, **QUICK).fit(X),
+    "a row in a batch": lambda X: AutoEncoderTransformer(8, **QUICK | {"batch_size": 1, "max_iter": 1}).fit(X[:101]),
     "huber": lambda X: AutoEncoderTransformer(8, loss="huber", **QUICK).fit(X),
 }
 SHARDS = {
@@ -100,7 +101,27 @@ def main(folder):
         fits["whole"] = result(clone(variational).fit(own))
         fits["interrupted"] = result(fit_interrupted(variational, own, Path(folder, "variational.skae")))
         fits["more rows here"] = result(AutoEncoderTransformer(4, **QUICK).fit(own[: 100 + 150 * processes.rank]))
+        fits["one row here"] = result(AutoEncoderTransformer(4, **QUICK).fit(own if processes.rank else own[:1]))
+        Path(folder, f"{processes.rank}.errors").write_text("\n".join(errors(processes.rank, own)))
     np.savez(Path(folder, f"{processes.rank}.npz"), **fits)
+
+
+def errors(rank, own):
+    """Yield what fits raise that only one process could not do, or that differ."""
+    bad = np.where(np.arange(len(own))[:, None] == 7 * rank, np.inf, own) if rank else own
+    names = [f"x{j}" for j in range(own.shape[1] - 1)] + [f"of process {rank}"]
+    for settings, rows in (
+        ({}, bad),
+        ({}, own[: 300 * rank]),
+        ({"early_stopping": True}, own[: 300 * rank + 2]),
+        ({"alpha": 1.0 + rank}, own),
+        ({}, own[:, rank:]),
+        ({}, pd.DataFrame(own, columns=names)),
+    ):
+        try:
+            AutoEncoderTransformer(4, **QUICK | settings).fit(rows)
+        except ValueError as error:
+            yield str(error).replace("\n", " ")
 
 
 def train_for_long(folder):

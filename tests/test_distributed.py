@@ -38,12 +38,14 @@ def results(tmp_path_factory):
     folder = tmp_path_factory.mktemp("results")
     for process in start("main", folder):
         assert process.wait(timeout=300) == 0
-    return [dict(np.load(folder / f"{rank}.npz")) for rank in range(2)]
+    return [
+        dict(np.load(folder / f"{rank}.npz")) | {"errors": (folder / f"{rank}.errors").read_text()} for rank in range(2)
+    ]
 
 
 def test_all_processes_have_the_same_bits(results):
-    first, second = results
-    assert len(first) == len(joint_fits.SAME | joint_fits.SHARDS) + 2 * len(joint_fits.AGREE) + 5
+    first, second = ({name: values for name, values in fits.items() if name != "errors"} for fits in results)
+    assert len(first) == len(joint_fits.SAME | joint_fits.SHARDS) + 2 * len(joint_fits.AGREE) + 6
     for name, values in first.items():
         np.testing.assert_array_equal(values, second[name], err_msg=name)
         assert np.isfinite(values).all(), name
@@ -57,6 +59,18 @@ def test_they_go_on_from_a_checkpoint_with_the_same_bits(results):
 def test_they_train_what_one_process_does_on_the_same_batches(results, name):
     alone = joint_fits.result((joint_fits.SAME | joint_fits.SHARDS)[name](joint_fits.X))
     np.testing.assert_allclose(results[0][name], alone, atol=1e-5, rtol=1e-5)
+
+
+def test_what_one_process_cannot_do_is_an_error_in_all(results):
+    first, second = (fits["errors"].splitlines() for fits in results)
+    assert len(first) == len(second) == 6
+    for message, *pair in zip(
+        ("infinity", "no rows", "leaves no row", "differ in ['alpha']", "other names or kinds", "other names or kinds"),
+        first,
+        second,
+        strict=True,
+    ):
+        assert all(message in said for said in pair), pair
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])

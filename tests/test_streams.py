@@ -9,6 +9,7 @@ import torch
 from catalogue import AUTOENCODERS, CLASSIFIERS
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
 from sklearn.base import clone
 
 from skae import (
@@ -295,7 +296,7 @@ def epoch_of(X, batch_size, max_memory, seed=0, size=70, held_out=None):
     stream = stream_of(pieces.read, pieces.n, max_memory * MIB)
     rows = StreamedRows(stream, None, CPU, held_out=held_out)
     random = None if seed is None else RandomStreams([seed])
-    return [(batch.x[0].numpy().copy(), share) for batch, share in rows.epoch(batch_size, random)]
+    return [(batch.x[0].numpy().copy(), n) for batch, n, _ in rows.epoch(batch_size, random)]
 
 
 @given(
@@ -332,7 +333,7 @@ def test_a_small_pool_mixes_neighbours_and_pieces_of_a_file_come_in_random_order
     X.tofile(tmp_path / "rows")
     pieces = pieces_of(np.memmap(tmp_path / "rows", np.float32, "r", shape=X.shape), 0.05)
     rows = StreamedRows(stream_of(pieces.read, pieces.n, 0.05 * MIB), None, CPU)
-    places = np.concatenate([batch.x[0, :, 0].numpy().copy() for batch, _ in rows.epoch(100, RandomStreams([0]))])
+    places = np.concatenate([batch.x[0, :, 0].numpy().copy() for batch, *_ in rows.epoch(100, RandomStreams([0]))])
     assert abs(np.corrcoef(places, np.arange(len(places)))[0, 1]) < 0.3
 
 
@@ -369,3 +370,58 @@ def test_prefetching_stops_when_nobody_asks_any_more():
     ahead.close()
     assert len(asked) < 10
     assert not [thread for thread in threading.enumerate() if thread.name == "skae-prefetch"]
+
+
+def test_categories_are_judged_by_all_rows():
+    n = np.arange(1500)
+    table = pd.DataFrame({"x": n % 13 + 0.5, "k": pd.Categorical([f"k{i}" for i in n % 100])})
+    autoencoder = DenoisingAutoEncoder(2, **QUICK).fit(Batches(table, 30))  # each has fewer rows than levels
+    assert autoencoder._table.columns[1].n_levels == 100
+    with pytest.raises(ValueError, match="has 1500 levels in 1500 rows"):
+        autoencoder.fit(Batches(table.assign(k=[f"k{i}" for i in n]), 10))
+
+
+def test_a_stream_that_grows_is_found_out(X):
+    class Growing:
+        n = 1000
+
+        def __iter__(self):
+            self.n += 100
+            return iter([X[: self.n]])
+
+    with pytest.raises(ValueError, match="it must give the same rows each time"):
+        AutoEncoderTransformer(2, early_stopping=True, **QUICK).fit(Growing())
+
+
+def test_frames_are_joined_as_they_are(table, memmap):
+    polars = pytest.importorskip("polars")
+    frame = polars.DataFrame(table.to_dict("list"))
+    autoencoder = DenoisingAutoEncoder(2, **QUICK).fit(Batches(frame))
+    assert autoencoder.reconstruct(Batches(frame)).equals(autoencoder.reconstruct(frame))
+    detector = AutoEncoderOutlierDetector(DenoisingAutoEncoder(2, **QUICK), max_memory=TINY).fit(memmap)
+    assert detector.explain(memmap).index.equals(pd.RangeIndex(len(memmap)))
+
+
+def test_batches_of_torch_and_of_arrow_are_rows(X):
+    pa = pytest.importorskip("pyarrow")
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(torch.from_numpy(X)), batch_size=64)
+    frame = pd.DataFrame(X, columns=list("abcdef")).assign(kind=np.where(X[:, 0] > 0, "a", "b"))
+    autoencoder = AutoEncoderTransformer(2, **QUICK).fit(loader)
+    np.testing.assert_allclose(autoencoder.score_samples(loader), autoencoder.score_samples(X), rtol=1e-5)
+    arrow = Batches(pa.Table.from_pandas(frame).combine_chunks().to_batches()[0])
+    tables = DenoisingAutoEncoder(2, **QUICK).fit(arrow)
+    np.testing.assert_allclose(tables.score_samples(arrow), tables.score_samples(frame), rtol=1e-5)
+
+
+def test_clean_rows_are_no_stream(X):
+    with pytest.raises(ValueError, match="y is a stream"):
+        DenoisingAutoEncoder(2, **QUICK).fit(Batches(X), Batches(X))
+
+
+def test_sparse_batches_are_refused_as_sparse_rows_are(X):
+    class OneSparse:
+        def __iter__(self):
+            return iter([csr_array(X)])
+
+    with pytest.raises(TypeError, match="dense data is required"):
+        AutoEncoderTransformer(2, **QUICK).fit(OneSparse())

@@ -18,7 +18,7 @@ from skae._compat import fit_context, in_own_modes
 from skae.device import resolve_device
 from skae.distributed import current_processes
 from skae.estimators.batched_training import Fit, TrainingPlan, find_fitted
-from skae.estimators.fit_key import fit_key
+from skae.estimators.fit_key import check_agreement, fit_key
 from skae.estimators.fitted import adopt_state, fitted_state
 from skae.estimators.preparation import PreparesTraining, TrainingData
 from skae.estimators.progress import FitProgress, SavedFit
@@ -143,6 +143,7 @@ class NetworkEstimator(CallbackSupportMixin, PreparesTraining):
 
     def _check_training_data(self, X, y, reset: bool) -> TrainingData:
         """Return the rows, their targets and their labels, all valid."""
+        check_agreement(self, X, current_processes())
         X, layout = self._read_rows(X, reset)
         target = self._training_target(X, y)
         labels = self._training_labels(X, y)
@@ -221,7 +222,8 @@ class NetworkEstimator(CallbackSupportMixin, PreparesTraining):
         if saved is not None and saved.history is not None:
             history = saved.history
             network.load_state_dict(saved.estimator._network.state_dict())
-        held_out = None if one_pass else self._hold_out(data.X, self._can_learn_from(data), seed)
+        can_learn = self._can_learn_from(data)
+        held_out = None if one_pass else processes.all_or_none(lambda: self._hold_out(data.X, can_learn, seed))
         objective = self._make_objective(network.to(device), data.X, data.target)
         objective.loss_scale = loss_scale
 

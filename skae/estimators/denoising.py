@@ -19,7 +19,7 @@ from skae.estimators.parameters import CATEGORICAL_CONSTRAINTS, parameter
 from skae.estimators.reconstruction import BaseAutoEncoder
 from skae.interfaces import Network, Objective
 from skae.objectives import ReconstructionObjective
-from skae.tables import FLOATS, has_holes, read_rows, without_mask
+from skae.tables import FLOATS, chunks_of, has_holes, is_stream, read_rows, without_mask
 from skae.training import bounds
 
 
@@ -99,9 +99,14 @@ class DenoisingAutoEncoder(BaseAutoEncoder):
 
     def _training_target(self, X: np.ndarray, y) -> np.ndarray | None:
         if y is None or (not issparse(y) and np.asarray(y).ndim < 2):
+            if is_stream(y, self.max_memory):
+                raise ValueError(f"y is a stream ({type(y).__name__}): clean rows are an array or a memmap.")
             return None
         y = without_mask(y)
-        if self._table.is_plain:
+        if self._table.is_plain and is_stream(y, self.max_memory):
+            for rows in chunks_of(y, self.max_memory):  # it stays in its file
+                check_array(rows, dtype=FLOATS, input_name="y")
+        elif self._table.is_plain:
             y = check_array(y, dtype=FLOATS, order="C", input_name="y")
         elif np.shape(y) == X.shape:
             _, y = read_rows(self, y, self._table)

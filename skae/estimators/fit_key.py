@@ -15,7 +15,11 @@ import joblib
 import numpy as np
 from sklearn.base import BaseEstimator, clone
 
+from skae.distributed import Processes
+from skae.training import RowStream
+
 NOT_IN_KEY = ("device", "verbose")  # they change how a model is trained, not which
+OWN_IN_EACH_PROCESS = ("device", "verbose", "memory", "max_memory", "random_state")  # the first one's seed is taken
 PLAIN = (type(None), bool, int, float, complex, str, bytes)
 # packages whose names stand for the same code as long as their version is the same, Python's for its own
 VERSIONED = frozenset({"skae", "torch", "numpy", "scipy", "sklearn", "pandas"})
@@ -40,6 +44,24 @@ def named_key(estimator: BaseEstimator) -> str:
     Functions are described as in `cache_key` where that is certain, and all else that has code by its name only.
     """
     return joblib.hash(_DescriptionByName().of(estimator))
+
+
+def check_agreement(estimator: BaseEstimator, X: Any, processes: Processes) -> None:
+    """Raise where processes that train together differ in parameters, in callbacks or in rows that they share out."""
+    if processes.size == 1:
+        return
+    callbacks = [type(callback).__name__ for callback in getattr(estimator, "_skl_callbacks", ())]
+    described: dict[str, Any] = {"estimator": type(estimator).__name__, "callbacks": callbacks}
+    if processes.rows == "same" and not isinstance(X, RowStream):  # of which each has some
+        described["the shape of X"] = getattr(X, "shape", type(X).__name__)
+    for name, value in estimator.get_params().items():
+        if name.rpartition("__")[2] not in OWN_IN_EACH_PROCESS:
+            value = type(value) if isinstance(value, BaseEstimator) else value  # its parameters follow
+            described[name] = joblib.hash(_DescriptionByName().of(value))
+    first, *others = processes.gather(described)
+    for rank, other in enumerate(others, 1):
+        if differing := [name for name in first | other if first.get(name) != other.get(name)]:
+            raise ValueError(f"Processes 0 and {rank} differ in {differing}: give all the same.")
 
 
 def survives_cloning(estimator: BaseEstimator) -> bool:

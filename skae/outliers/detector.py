@@ -210,7 +210,7 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
             context = self._init_callback_context(max_subtasks=1)
             rows = read_table(self, X)
             # scorers of a callback need labels: all rows are taken for normal
-            callback_data = {"X": X, "y": np.ones(len(rows), dtype=int) if y is None else y}
+            callback_data = {"X": X, "y": np.broadcast_to(1, len(rows)) if y is None else y}
             context.call_on_fit_task_begin(estimator=self, **callback_data)
             X_normal = normal_rows(rows, y if self.novelty else None)
             known = find_fitted(self, X_normal, NOT_TRAINED) if isinstance(X_normal, np.ndarray) else None

@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_consistent_length
 
 from skae._compat import check_y, warn_user
 from skae.distributed import current_processes
+from skae.estimators.fit_key import check_agreement
 from skae.random import derived_seeds, random_mask, seed_from
 from skae.tables import is_streamed, read_rows, read_stream, some_of, without_mask
 from skae.training import HELD_OUT, RowStream
@@ -19,6 +20,7 @@ HOLD_OUT = 1  # key of its random numbers, in addition to the autoencoder's
 
 def read_table(detector: Any, X) -> np.ndarray | RowStream:
     """Return the cells of the training rows; set the detector's table."""
+    check_agreement(detector, X, current_processes())
     autoencoder, features = detector.autoencoder, detector.categorical_features
     if autoencoder is not None and isinstance(features, str):
         features = getattr(autoencoder, "categorical_features", None)

@@ -8,7 +8,7 @@ from skae.tables.frames import FLOATS, Table, has_holes, read_rows, without_mask
 from skae.tables.layout import TableLayout
 from skae.tables.loss import TableLoss
 from skae.tables.network import TableNetwork
-from skae.tables.streams import by_chunks, is_streamed, read_stream, some_of
+from skae.tables.streams import by_chunks, chunks_of, is_stream, is_streamed, read_stream, some_of
 
 __all__ = [
     "FLOATS",
@@ -17,7 +17,9 @@ __all__ = [
     "TableLoss",
     "TableNetwork",
     "by_chunks",
+    "chunks_of",
     "has_holes",
+    "is_stream",
     "is_streamed",
     "read_rows",
     "read_stream",

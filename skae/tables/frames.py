@@ -58,6 +58,11 @@ class Table:
         """Number of levels of each column, 0 for numbers."""
         return tuple(column.n_levels for column in self.columns)
 
+    @property
+    def names(self) -> list:
+        """Names of the columns."""
+        return [column.name for column in self.columns]
+
     @cached_property
     def is_plain(self) -> bool:
         """Whether it is an array of numbers."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Callable, Iterator
 from functools import partial, wraps
 from typing import Any, NamedTuple, TypeVar, cast
@@ -16,7 +15,7 @@ from skae.device import free_memory
 from skae.distributed import Processes, current_processes
 from skae.tables.frames import Table, read_rows, too_many_levels
 from skae.tables.layout import CellStatistics
-from skae.training import CHUNK, SHARE_OF_FREE_MEMORY, RowStream, prefetched, stream_of
+from skae.training import CHUNK, SHARE_OF_FREE_MEMORY, RowStream, prefetched, release, stream_of
 
 MANY_LEVELS = 10_000
 M = TypeVar("M", bound=Callable[..., Any])
@@ -66,7 +65,7 @@ def pieces_of(X: Any, max_memory: float | str) -> Pieces:
     def read(i: int) -> Iterator[Any]:
         part = getattr(X, "iloc", X)[i * n : (i + 1) * n]
         yield np.array(part) if isinstance(X, np.memmap) else part
-        _release(X)
+        release(X)
 
     return Pieces(-(-len(X) // n), read)
 
@@ -133,12 +132,13 @@ def read_stream(
         pieces = _share_of(pieces, processes)
     reader = _Reader(estimator, pieces, table, categorical_features, takes_holes)
     if reader.grows and processes.size > 1:
-        for _ in (rows for i in range(pieces.n) for rows in reader.read(i)):
-            pass
+        processes.all_or_none(lambda: reader.read_all(pieces.n))
         reader.agree(processes)
     max_bytes = X.max_bytes if isinstance(X, RowStream) else memory_in_bytes(max_memory)
     stream = stream_of(reader.read, pieces.n, max_bytes, processes, lambda n: CellStatistics(n, reader.is_category))
-    reader.grows = False
+    if reader.grows:
+        reader.refuse_identifiers(IDENTIFIER_ROWS)
+        reader.grows = False
     return reader.learned, stream
 
 
@@ -186,10 +186,25 @@ class _Reader:
             if column.n_levels == n > n_levels:
                 raise ValueError(too_many_levels(column.name, column.n_levels, n))
 
+    def read_all(self, n_pieces: int) -> None:
+        """Learn the table."""
+        for i in range(n_pieces):
+            for _ in self.read(i):
+                pass
+        if self._table is None:
+            raise ValueError("X has no rows: 0 sample(s) were read while a minimum of 1 is required.")
+        self.refuse_identifiers(IDENTIFIER_ROWS)
+
     def agree(self, processes: Processes) -> None:
         """Take the levels that other processes have found, in the same order everywhere."""
         first, *others = processes.gather(self.learned)
         columns = list(first.columns)
+        for rank, table in enumerate(others, 1):
+            if [(c.name, c.levels is None) for c in table.columns] != [(c.name, c.levels is None) for c in columns]:
+                raise ValueError(
+                    f"Processes 0 and {rank} have columns of other names or kinds in X, {first.names} and "
+                    f"{table.names}: give all the same."
+                )
         for table in others:
             for j, (own, other) in enumerate(zip(columns, table.columns, strict=True)):
                 if own.levels is not None and other.levels is not None:
@@ -244,13 +259,3 @@ def _parts(batch: Any, max_bytes: float) -> Iterator[Any]:
 def _n_rows(X: Any, max_bytes: float) -> int:
     """Return the number of rows to read at a time."""
     return max(1, int(CHUNK * max_bytes / (8 * max(1, X.shape[1]))))
-
-
-def _release(X: Any) -> None:
-    """Give the memory of a mapped file back: the system would count it until it needs it."""
-    base = X
-    while isinstance(base, np.ndarray):
-        base = base.base
-    # changes of a private copy would be lost
-    if isinstance(X, np.memmap) and isinstance(base, mmap.mmap) and X.mode != "c" and hasattr(base, "madvise"):
-        base.madvise(mmap.MADV_DONTNEED)

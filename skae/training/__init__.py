@@ -1,6 +1,7 @@
 """The training loop, the rows it walks and the schedule it follows."""
 
 from skae.training.loop import History, train
+from skae.training.reading import prefetched, release
 from skae.training.rows import SHARE_OF_FREE_MEMORY, Rows
 from skae.training.schedule import Schedule, auto_batch_size
 from skae.training.statistics import Moments, unresolved
@@ -11,7 +12,6 @@ from skae.training.streams import (
     StreamedRows,
     bounds,
     in_memory,
-    prefetched,
     stream_of,
     summarize,
 )
@@ -30,6 +30,7 @@ __all__ = [
     "bounds",
     "in_memory",
     "prefetched",
+    "release",
     "stream_of",
     "summarize",
     "train",

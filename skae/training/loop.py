@@ -171,11 +171,11 @@ def train(
         noise = streams(NOISE, epoch)
         total = torch.zeros(rows.n_members, device=rows.device, dtype=torch.float32)
         n_own = 0
-        for (batch, share), rate in zip(batches, rates, strict=True):
+        for (batch, n, n_of_all), rate in zip(batches, rates, strict=True):
             for optimizer in optimizers:
-                optimizer.begin_step(rate, share)
-            total.add_(step(batch, noise), alpha=batch.x.shape[1])
-            n_own += batch.x.shape[1]
+                optimizer.begin_step(rate, n / n_of_all)
+            total.add_(step(batch, noise), alpha=n)
+            n_own += n
         # what moves without a gradient, as the statistics of a normalisation do
         processes.average([b for b in network.buffers() if b.is_floating_point()], n_own / rows.n_rows)
         return mean(total, rows.n_rows)

@@ -55,19 +55,22 @@ class Rows:
 
     def n_batches(self, batch_size: int) -> int:
         """Return the number of batches of an epoch, all of nearly one size <= ``batch_size``."""
-        # each process has a row of every batch
-        return max(1, min(-(-self.n_rows // batch_size), self.n_rows // self.processes.size))
+        return -(-self.n_rows // batch_size)
 
-    def epoch(self, batch_size: int, random: RandomStreams | None) -> Iterator[tuple[Batch, float]]:
-        """Yield batches, each valid until the next, and this process's share of them; in order without ``random``."""
+    def epoch(self, batch_size: int, random: RandomStreams | None) -> Iterator[tuple[Batch, int, int]]:
+        """Yield batches, each valid until the next, how many of their rows count, and of how many in all processes.
+
+        A batch of which the process has no row is one row that does not count. They come in order without ``random``.
+        """
         index = self._index if random is None else self._index.gather(1, random.permutation(self.n_rows))
         yield from self._batches(index, self.n_batches(batch_size))
 
     def validation(self, batch_size: int) -> Iterator[Batch]:
         """Yield batches of the rows held out."""
         assert self.held_out is not None
-        for batch, _ in self._batches(self.held_out, -(-self.held_out.shape[1] // batch_size)):
-            yield batch
+        for batch, n, _ in self._batches(self.held_out, -(-self.held_out.shape[1] // batch_size)):
+            if n:
+                yield batch
 
     @property
     def n_held_out(self) -> int:
@@ -79,12 +82,12 @@ class Rows:
         parts = [self._take(i, index) for i in range(len(self._sources))]
         return Batch(parts[0], parts[-1], None if self._labels is None else self._labels[index])
 
-    def _batches(self, index: Tensor, n_batches: int) -> Iterator[tuple[Batch, float]]:
+    def _batches(self, index: Tensor, n_batches: int) -> Iterator[tuple[Batch, int, int]]:
         rank, size = self.processes.rank, self.processes.size
         for part in index.tensor_split(n_batches, dim=1):
             own = part if size == 1 else part.tensor_split(size, dim=1)[rank]
-            if own.shape[1]:
-                yield self.batch(own), own.shape[1] / part.shape[1]
+            n = own.shape[1]
+            yield self.batch(own if n else part[:, :1]), n, part.shape[1]
 
     def _take(self, i: int, index: Tensor) -> Tensor:
         source, flat = self._sources[i], index.reshape(-1)

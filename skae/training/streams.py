@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import queue
-import threading
-from collections.abc import Callable, Generator, Iterable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,13 +13,12 @@ from skae._compat import limit_to_one_thread
 from skae.distributed import ALONE, Processes
 from skae.interfaces import Batch, RowSummary
 from skae.random import RandomStreams
+from skae.training.reading import prefetched, release
 from skae.training.rows import as_float32
-from skae.training.statistics import Moments
+from skae.training.statistics import CHUNK_VALUES, Moments
 
-T = TypeVar("T")
-
-# Shares of the memory that a stream may take. A pool is shuffled in halves, one of which waits while the next is read.
-POOL, HELD_OUT, SAMPLE, CHUNK = 1 / 5, 1 / 8, 1 / 16, 1 / 64
+# Shares of the memory that a stream may take; the rest is for copies on the way.
+POOL, HELD_OUT, SAMPLE, CHUNK = 3 / 8, 1 / 8, 1 / 16, 1 / 64
 
 
 class RowStream:
@@ -83,8 +80,14 @@ class RowStream:
 
     def take(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the numbers of rows and these, in memory."""
-        parts = list(self.only(chosen).chunks())
-        return np.concatenate([numbers for numbers, _ in parts]), np.concatenate([rows for _, rows in parts])
+        stream, n = self.only(chosen), 0
+        numbers, rows = np.empty(len(stream), dtype=np.int64), self.sample[:0]
+        for some, part in stream.chunks():
+            if not n:
+                rows = np.empty((len(stream), part.shape[1]), part.dtype)
+            numbers[n : n + len(part)], rows[n : n + len(part)] = some, part
+            n += len(part)
+        return numbers, rows
 
     def most_rows(self, share: float) -> int:
         """Return how many float32 rows a share of the memory holds."""
@@ -109,7 +112,19 @@ def in_memory(X: np.ndarray | RowStream) -> np.ndarray:
 
 def bounds(X: np.ndarray | RowStream) -> tuple[np.ndarray, np.ndarray]:
     """Return the least and the largest value of each column, (n_features,) both."""
-    return (X.moments.low, X.moments.high) if isinstance(X, RowStream) else (np.fmin.reduce(X), np.fmax.reduce(X))
+    if isinstance(X, RowStream):
+        return X.moments.low, X.moments.high
+    if not isinstance(X, np.memmap):
+        return np.fmin.reduce(X), np.fmax.reduce(X)
+    low, high = np.full(X.shape[1], np.inf), np.full(X.shape[1], -np.inf)
+    n = max(1, CHUNK_VALUES // X.shape[1])
+    for start in range(0, len(X), n):
+        low, high = (
+            np.fmin(low, np.fmin.reduce(X[start : start + n])),
+            np.fmax(high, np.fmax.reduce(X[start : start + n])),
+        )
+        release(X)
+    return low, high
 
 
 def summarize(X: np.ndarray | RowStream) -> RowSummary:
@@ -129,18 +144,23 @@ def stream_of(
     make_moments: Callable[[int], Moments] = Moments,
 ) -> RowStream:
     """Read all rows once; return their stream."""
-    sizes: list[int] = []
-    moments, sample = None, None
-    for i in range(n_pieces):
-        sizes.append(0)
-        for rows in read(i):
-            if moments is None or sample is None:
-                moments, sample = make_moments(rows.shape[1]), Sample(rows, int(SAMPLE * max_bytes))
-            moments.add(rows)
-            sample.add(rows)
-            sizes[-1] += len(rows)
-    if moments is None or sample is None:
-        raise ValueError("X has no rows: 0 sample(s) were read while a minimum of 1 is required.")
+
+    def read_all() -> tuple[list[int], Moments, Sample]:
+        sizes: list[int] = []
+        moments, sample = None, None
+        for i in range(n_pieces):
+            sizes.append(0)
+            for rows in read(i):
+                if moments is None or sample is None:
+                    moments, sample = make_moments(rows.shape[1]), Sample(rows, int(SAMPLE * max_bytes))
+                moments.add(rows)
+                sample.add(rows)
+                sizes[-1] += len(rows)
+        if moments is None or sample is None:
+            raise ValueError("X has no rows: 0 sample(s) were read while a minimum of 1 is required.")
+        return sizes, moments, sample
+
+    sizes, moments, sample = processes.all_or_none(read_all)
     chosen = sample.rows()
     if processes.size > 1:
         moments, *others = processes.gather(moments)
@@ -178,8 +198,9 @@ class Sample:
 class StreamedRows:
     """Inputs and targets of training as `skae.training.rows.Rows` has them, of one member, read from a stream.
 
-    An epoch reads the pieces in random order. Their rows go through a pool: half of the rows in it, drawn at random,
-    leave it at a time, and the next ones take their place. A thread reads and shuffles while the network is trained.
+    An epoch reads the pieces in random order. Their rows go through a pool: rows that are read take the places of rows
+    in it, which leave. All places are taken once, in random order, before one is taken again. A thread reads and
+    shuffles while the network is trained.
     """
 
     n_members = 1
@@ -208,11 +229,10 @@ class StreamedRows:
 
     def n_batches(self, batch_size: int) -> int:
         """Return the number of batches of an epoch, all of nearly one size <= ``batch_size``."""
-        # each process has a row of every batch
-        return max(1, min(-(-self.n_rows // batch_size), *self._n_of_processes))
+        return -(-self.n_rows // batch_size)
 
-    def epoch(self, batch_size: int, random: RandomStreams | None) -> Iterator[tuple[Batch, float]]:
-        """Yield batches and this process's share of them; in the order of the stream without ``random``."""
+    def epoch(self, batch_size: int, random: RandomStreams | None) -> Iterator[tuple[Batch, int, int]]:
+        """Yield batches as `Rows.epoch` does; in the order of the stream without ``random``."""
         n_batches = self.n_batches(batch_size)
         sizes = np.array([_sizes(n, n_batches) for n in self._n_of_processes])  # (n_processes, n_batches)
         own, totals = sizes[self.processes.rank].tolist(), sizes.sum(0).tolist()
@@ -225,7 +245,8 @@ class StreamedRows:
                     more, more_numbers = next(blocks)
                     values = torch.cat([values[start:], more])
                     numbers, start = torch.cat([numbers[start:], more_numbers]), 0
-                yield self._batch(values[start : start + n], numbers[start : start + n]), n / total
+                part = slice(start, start + n) if n else slice(1)
+                yield self._batch(values[part], numbers[part]), n, total
                 start += n
         finally:
             blocks.close()
@@ -240,7 +261,11 @@ class StreamedRows:
     def _values(self, numbers: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Return inputs and, beside them, targets, float32."""
         rows = as_float32(rows)
-        return rows if self._target is None else np.hstack([rows, as_float32(self._target[numbers])])
+        if self._target is None:
+            return rows
+        values = np.hstack([rows, as_float32(self._target[numbers])])
+        release(self._target)
+        return values
 
     def _batch(self, values: Tensor, numbers: Tensor) -> Batch:
         values = values.to(self.device).unsqueeze(0)
@@ -259,73 +284,38 @@ class StreamedRows:
         if random is None:
             yield from tensors
             return
-        n_pool, n_in = min(self._stream.most_rows(POOL), self._stream.n_rows), 0
-        pool: list[Tensor] = []  # of values and of numbers
+        yield from self._shuffled(tensors, random)
 
-        def halve() -> tuple[Tensor, Tensor]:
-            nonlocal n_in
-            places = random.permutation(n_in)[0].to("cpu")
-            out, kept = places[: -(-n_in // 2)], places[-(-n_in // 2) :]
-            block, remaining = [t[out] for t in pool], [t[kept] for t in pool]
-            n_in = len(kept)
-            for t, part in zip(pool, remaining, strict=True):
-                t[:n_in] = part
-            return block[0], block[1]
+    def _shuffled(self, tensors: Iterator[tuple[Tensor, Tensor]], random: RandomStreams) -> Iterator[Any]:
+        pool: list[Tensor] = []  # of values and of numbers
+        n_in, n_pool, places = 0, 0, torch.empty(0, dtype=torch.int64)
+
+        def exchange(out: Tensor, parts: Sequence[Tensor]) -> list[Tensor]:
+            left = [t.index_select(0, out) for t in pool]
+            for t, part in zip(pool, parts, strict=True):
+                t.index_copy_(0, out, part)
+            return left
 
         for parts in tensors:
             if not pool:
+                bytes_of_row = sum(t[0].nbytes for t in parts)
+                n_pool = min(max(1, int(POOL * self._stream.max_bytes / bytes_of_row)), self._stream.n_rows)
                 pool = [t.new_empty(n_pool, *t.shape[1:]) for t in parts]
-            start, n = 0, len(parts[0])
+            start, n = min(n_pool - n_in, len(parts[0])), len(parts[0])
+            for t, part in zip(pool, parts, strict=True):
+                t[n_in : n_in + start] = part[:start]
+            n_in += start
             while start < n:
-                m = min(n - start, n_pool - n_in)
-                for t, part in zip(pool, parts, strict=True):
-                    t[n_in : n_in + m] = part[start : start + m]
-                n_in, start = n_in + m, start + m
-                if n_in == n_pool:
-                    yield limit_to_one_thread(halve)
-        while n_in:
-            yield limit_to_one_thread(halve)
+                if not len(places):
+                    places = random.permutation(n_pool)[0].to("cpu")
+                out, places = places[: n - start], places[n - start :]
+                end = start + len(out)
+                yield limit_to_one_thread(exchange, out, [part[start:end] for part in parts])
+                start = end
+        for out in random.permutation(n_in)[0].to("cpu").split(self._stream.most_rows(CHUNK)):
+            yield [t.index_select(0, out) for t in pool]
 
 
 def _sizes(n: int, n_parts: int) -> np.ndarray:
     """Return the sizes of parts that differ by one at most."""
     return n // n_parts + (np.arange(n_parts) < n % n_parts)
-
-
-def prefetched(items: Iterator[T]) -> Generator[T]:
-    """Yield what an iterator gives, which a thread asks for one item ahead."""
-    ready: queue.Queue = queue.Queue(maxsize=1)
-    stopped = threading.Event()
-
-    def put(item: Any) -> bool:
-        while not stopped.is_set():
-            try:
-                ready.put(item, timeout=0.1)
-                return True
-            except queue.Full:
-                continue
-        return False
-
-    def run() -> None:
-        try:
-            for item in items:
-                if not put((item, None)):
-                    return
-            put((None, StopIteration()))
-        except BaseException as error:  # raised where the item is asked for
-            put((None, error))
-
-    thread = threading.Thread(target=run, name="skae-prefetch", daemon=True)
-    try:
-        thread.start()
-        while True:
-            item, error = ready.get()
-            if isinstance(error, StopIteration):
-                return
-            if error is not None:
-                raise error
-            yield item
-    finally:
-        stopped.set()
-        if thread.is_alive():  # else an interrupt came before it was started
-            thread.join()
