@@ -13,7 +13,7 @@ from scipy.sparse import issparse
 
 from skae.device import free_memory
 from skae.distributed import Processes, current_processes
-from skae.tables.frames import Table, read_rows, too_many_levels
+from skae.tables.frames import IDENTIFIER_ROWS, Table, read_rows, too_many_levels
 from skae.tables.layout import CellStatistics
 from skae.training import CHUNK, SHARE_OF_FREE_MEMORY, RowStream, prefetched, release, stream_of
 
