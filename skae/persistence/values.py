@@ -237,8 +237,13 @@ def _write_random_state(writer: Writer, value: np.random.RandomState) -> list:
     state: Any = value.get_state(legacy=False)
     if state["bit_generator"] != "MT19937":
         raise TypeError("a RandomState of another generator than MT19937 cannot be saved: give a number")
-    keys, position, has_gauss, cached = *state["state"].values(), state["has_gauss"], state["gauss"]
-    return [writer.array(keys), position, has_gauss, writer.of(float(cached))]
+    of_generator = state["state"]
+    return [
+        writer.array(of_generator["key"]),
+        of_generator["pos"],
+        state["has_gauss"],
+        writer.of(float(state["gauss"])),
+    ]
 
 
 def _read_random_state(reader: Reader, content: list) -> np.random.RandomState:
