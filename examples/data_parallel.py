@@ -6,6 +6,8 @@ On several machines torchrun is started on each, with the address of the first: 
 --rdzv-backend c10d --rdzv-endpoint HOST:29500 examples/data_parallel.py
 """
 
+from pathlib import Path
+
 from sklearn.datasets import load_digits
 
 import skae
@@ -22,5 +24,7 @@ with data_parallel() as processes:
 
 print(f"Process {processes.rank} of {processes.size}: {len(own)} rows, threshold {detector.threshold_:.6f}")
 if processes.rank == 0:
-    skae.save(detector, "examples/output/digits.skae")
-    print(skae.load("examples/output/digits.skae").predict(X[:5]))
+    folder = Path(__file__).parent / "output"
+    folder.mkdir(exist_ok=True)
+    skae.save(detector, folder / "digits.skae")
+    print(skae.load(folder / "digits.skae").predict(X[:5]))

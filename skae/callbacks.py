@@ -221,7 +221,8 @@ class Checkpoint(_FitFollower):
         saved = None
         if self.resume and processes.rank == 0 and path.exists():
             saved = _read(path, key, estimator)
-            logger.info("%s goes on from %s.", type(estimator).__name__, path)
+            how = "had ended" if saved.history is None else f"goes on after epoch {saved.estimator.n_iter_}"
+            logger.info("The fit of %s in %s %s.", type(estimator).__name__, path, how)
         if self.resume and (saved := processes.first(saved)) is not None:  # another checkpoint may have set one
             metadata["progress"].saved = saved
         # processes that train one network write one file

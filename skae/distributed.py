@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -16,14 +17,16 @@ from torch import Tensor, distributed
 T = TypeVar("T")
 
 
+@dataclass(frozen=True)
 class Processes:
     """Those that train one network together, and what they exchange; a process by itself exchanges nothing.
 
     ``rows`` says what `fit` is given in each: "shards", rows of its own, or "same", the rows of all.
     """
 
-    def __init__(self, rank: int = 0, size: int = 1, rows: str = "same"):
-        self.rank, self.size, self.rows = rank, size, rows
+    rank: int = 0
+    size: int = 1
+    rows: str = "same"
 
     def gather(self, value: T) -> list[T]:
         """Return the values of all processes, in the order of their ranks."""
@@ -84,7 +87,7 @@ class Processes:
             function(*args, **kwargs)
         except RuntimeError as error:
             raise ConnectionError(
-                f"Another of the {self.size} processes of this training has ended, or did not answer in time: {error}"
+                f"Another of the {self.size} processes of this training has ended, or did not answer in time."
             ) from error
 
 

@@ -73,6 +73,8 @@ def unpack(file: BinaryIO, size: int) -> tuple[Any, dict[str, Tensor]]:
 def write(path: str | os.PathLike, parts: Iterable[bytes]) -> None:
     """Write a file as a whole: where that fails, an older one stays as it was."""
     path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"The folder {str(path.parent)!r} does not exist: make it, or give another path.")
     unfinished = path.with_name(f".{uuid4().hex}.part")
     try:
         with unfinished.open("xb") as file:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from os import PathLike
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -164,6 +165,11 @@ def _as_pandas(X: Any, has_categories: bool) -> tuple[pd.DataFrame | None, list,
     """Return X as a pandas frame, None for a numeric array; its own dtypes; and what it is."""
     if isinstance(X, pd.DataFrame):
         return X, list(X.dtypes), "pandas"
+    if isinstance(X, str | PathLike):
+        raise ValueError(
+            f"X={str(X)!r} is a path: give its rows, pandas.read_csv(path), numpy.load(path, mmap_mode='r') or "
+            "pyarrow.dataset.dataset(path)."
+        )
     is_polars = type(X).__module__.partition(".")[0] == "polars"
     if is_polars and hasattr(X, "collect"):
         raise TypeError("X is a Polars LazyFrame: give X.collect().")
