@@ -48,11 +48,11 @@ class Processes:
         self._exchange(distributed.all_reduce, total)
         return total.cpu().numpy()
 
-    def average(self, tensors: Sequence[Tensor], share: float) -> None:
+    def average(self, tensors: Sequence[Tensor], share: float, dtype: torch.dtype = torch.float32) -> None:
         """Replace tensors by their means over the processes, weighted by ``share``, in one exchange."""
         if self.size == 1 or not tensors:
             return
-        flat = torch.cat([tensor.reshape(-1) for tensor in tensors]).mul_(share)
+        flat = torch.cat([tensor.reshape(-1).to(dtype) for tensor in tensors]).mul_(share)
         self._exchange(distributed.all_reduce, flat)
         parts = flat.split([tensor.numel() for tensor in tensors])
         for tensor, part in zip(tensors, parts, strict=True):
