@@ -176,7 +176,7 @@ def train(
                 optimizer.begin_step(rate, n / n_of_all)
             total.add_(step(batch, noise), alpha=n)
             n_own += n
-        # what moves without a gradient, as the statistics of a normalisation do; what does not stays as it is in float64
+        # what moves without a gradient, as the statistics of a normalisation do; in float64 all else stays as it is
         buffers = [b for b in network.buffers() if b.is_floating_point()]
         processes.average(buffers, n_own / rows.n_rows, torch.float64)
         return mean(total, rows.n_rows)
