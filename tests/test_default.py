@@ -12,8 +12,8 @@ from sklearn.metrics import roc_auc_score
 
 from skae import AutoEncoderOutlierDetector, DenoisingAutoEncoder
 from skae.callbacks import TensorBoardLogger
+from skae.estimators import parallel_training
 from skae.networks import MemoryNetwork
-from skae.outliers import bagging
 from skae.outliers.bagging import BaggedAutoEncoders
 from skae.outliers.default import WIDE, default_bags
 
@@ -352,13 +352,13 @@ def test_members_train_the_same_with_callbacks(novelty, blobs, tmp_path):
 
 
 def test_an_interruption_later_leaves_a_usable_detector(blobs, monkeypatch):
-    train_batched = bagging.train_batched
+    train_batched = parallel_training.train_batched
 
     def interrupted(fits):
         train_batched(fits[:6])  # five of the small bag, one of the other
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(bagging, "train_batched", interrupted)
+    monkeypatch.setattr(parallel_training, "train_batched", interrupted)
     detector = default(False, n_estimators=10)
     with pytest.raises(KeyboardInterrupt) as caught:
         detector.fit(blobs[0])
@@ -371,7 +371,7 @@ def test_an_interruption_before_the_first_epoch_leaves_no_model(blobs, monkeypat
     def interrupted(fits):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(bagging, "train_batched", interrupted)
+    monkeypatch.setattr(parallel_training, "train_batched", interrupted)
     detector = default(True)
     with pytest.raises(KeyboardInterrupt):
         detector.fit(blobs[0])
