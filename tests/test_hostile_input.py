@@ -240,7 +240,7 @@ REFUSED = {
     "no rows": (X[:0], "0 sample"),
     "no columns": (X[:, :0], "0 feature"),
     "ragged": ([[1.0, 2.0, 3.0], [1.0]], "inhomogeneous"),
-    "generator": ((row for row in X), "generator|Expected 2D array"),
+    "generator": ((row for row in X), "generator|Expected 2D array|no rows"),
     "infinity": (np.where(X == 3, np.inf, X), "infinity"),
 }
 
