@@ -82,7 +82,8 @@ def measure(kind, folder, max_memory, results):
         with Peak() as peak:
             start = time.perf_counter()
             call(X)
-            figures[name] = time.perf_counter() - start, peak.bytes
+            seconds = time.perf_counter() - start
+        figures[name] = seconds, peak.bytes
     figures["loss"] = autoencoder.loss_curve_[-1]
     results.put(figures)
 

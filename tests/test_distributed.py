@@ -73,7 +73,7 @@ def test_what_one_process_cannot_do_is_an_error_in_all(results):
         assert all(message in said for said in pair), pair
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.parametrize("how", [signal.SIGKILL, pytest.param(signal.SIGSTOP, marks=pytest.mark.long)])
 def test_a_process_that_dies_or_hangs_ends_the_other(tmp_path, how):
     first, second = start("train_for_long", tmp_path)
     try:
