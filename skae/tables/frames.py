@@ -142,18 +142,19 @@ def read_rows(
             known = _which_are_categories(frame, categorical_features)
         else:
             known = [column.levels is not None for column in table.columns]
-        cells, columns = np.empty(frame.shape), []
+        are_floats = not any(known) and set(frame.dtypes) <= {np.dtype(kind) for kind in FLOATS}
+        cells, columns = frame.to_numpy() if are_floats else np.empty(frame.shape), []
         for j, (name, is_category) in enumerate(zip(frame.columns, known, strict=True)):
             levels = None if table is None else table.columns[j].levels
             if is_category:
                 cells[:, j], levels = _level_numbers(frame.iloc[:, j], name, levels, grows)
-            else:
+            elif not are_floats:
                 cells[:, j] = _numbers(frame.iloc[:, j], name)
             dtype = dtypes[j] if table is None else table.columns[j].dtype
             columns.append(Column(name, dtype, levels, limits_of(dtype)))
         found = table if table is not None and not grows else Table(tuple(columns), container)
         if {dtype for dtype, is_category in zip(frame.dtypes, known, strict=True) if not is_category} == {FLOAT32}:
-            cells = cells.astype(np.float32)
+            cells = cells.astype(np.float32, copy=False)
     if frame is not None and not takes_holes:
         cells = check_array(cells, dtype=FLOATS, estimator=estimator, input_name="X")
     if takes_holes:

@@ -228,7 +228,11 @@ def _is_arrow(X: Any) -> bool:
 
 def _of_arrow(X: Any, max_bytes: float) -> Pieces:
     """Return the row groups of a dataset's files as pieces, or a table as one."""
-    settings = {"use_threads": False, "batch_readahead": 1, "fragment_readahead": 1, "batch_size": 2**14}
+    import pyarrow
+
+    settings: dict[str, Any] = {"use_threads": False, "batch_readahead": 1, "fragment_readahead": 1}
+    # the default pool keeps what it has freed
+    settings |= {"batch_size": 2**14, "memory_pool": pyarrow.system_memory_pool()}
     if not hasattr(X, "get_fragments"):  # in memory
         return Pieces(1, lambda i: (part for batch in X.to_batches() for part in _parts(batch, max_bytes)))
     try:
