@@ -2,6 +2,7 @@
 
 import threading
 
+import hypothesis
 import numpy as np
 import pandas as pd
 import pytest
@@ -299,6 +300,7 @@ def epoch_of(X, batch_size, max_memory, seed=0, size=70, held_out=None):
     return [(batch.x[0].numpy().copy(), n) for batch, n, _ in rows.epoch(batch_size, random)]
 
 
+@hypothesis.settings(max_examples=30)
 @given(
     n=st.integers(1, 300),
     batch_size=st.integers(1, 80),
