@@ -89,7 +89,7 @@ def test_every_autoencoder_learns_as_much_from_a_stream(estimator, X, memmap):
     for rows in (memmap, Batches(X)):
         streamed = clone(estimator).set_params(**settings, max_memory=TINY).fit(rows, y)
         assert streamed.loss_curve_[-1] == pytest.approx(in_memory.loss_curve_[-1], rel=0.1, abs=0.05)
-        np.testing.assert_allclose(streamed.transform(rows), streamed.transform(X), rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(streamed.transform(rows), streamed.transform(X), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["memmap", "batches", "dataset", "frames"])
@@ -101,7 +101,7 @@ def test_every_kind_of_stream_is_read(kind, X, memmap, tmp_path):
     scores = autoencoder.score_samples(rows)
     assert scores.shape == (len(X),)
     plain = X if kind in ("memmap", "batches") else pd.DataFrame(X, columns=autoencoder.feature_names_in_)
-    np.testing.assert_allclose(scores, autoencoder.score_samples(plain), rtol=1e-5)
+    np.testing.assert_allclose(scores, autoencoder.score_samples(plain), rtol=1e-4)
     assert autoencoder.score(rows) == pytest.approx(scores.mean())
     np.testing.assert_allclose(
         np.asarray(autoencoder.reconstruct(rows)), np.asarray(autoencoder.reconstruct(plain)), rtol=1e-4, atol=1e-5
@@ -205,7 +205,7 @@ def test_detectors_take_streams(settings, X, memmap):
         assert (detector.predict(rows) == -1).mean() < 0.15
         assert (detector.predict(outliers) == -1).mean() > 0.8
         np.testing.assert_allclose(
-            detector.decision_function(rows), detector.decision_function(X), rtol=1e-5, atol=1e-6
+            detector.decision_function(rows), detector.decision_function(X), rtol=1e-4, atol=1e-6
         )
 
 
@@ -409,10 +409,10 @@ def test_batches_of_torch_and_of_arrow_are_rows(X):
     loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(torch.from_numpy(X)), batch_size=64)
     frame = pd.DataFrame(X, columns=list("abcdef")).assign(kind=np.where(X[:, 0] > 0, "a", "b"))
     autoencoder = AutoEncoderTransformer(2, **QUICK).fit(loader)
-    np.testing.assert_allclose(autoencoder.score_samples(loader), autoencoder.score_samples(X), rtol=1e-5)
+    np.testing.assert_allclose(autoencoder.score_samples(loader), autoencoder.score_samples(X), rtol=1e-4)
     arrow = Batches(pa.Table.from_pandas(frame).combine_chunks().to_batches()[0])
     tables = DenoisingAutoEncoder(2, **QUICK).fit(arrow)
-    np.testing.assert_allclose(tables.score_samples(arrow), tables.score_samples(frame), rtol=1e-5)
+    np.testing.assert_allclose(tables.score_samples(arrow), tables.score_samples(frame), rtol=1e-4)
 
 
 def test_clean_rows_are_no_stream(X):
