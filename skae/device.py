@@ -10,10 +10,10 @@ import torch
 
 
 def resolve_device(device: str) -> torch.device:
-    """Return the torch device that a ``device`` parameter names; "auto" is the first of CUDA, MPS and CPU."""
+    """Return the torch device that a ``device`` parameter names; "auto" is the current CUDA device, MPS or the CPU."""
     if device == "auto":
         if torch.cuda.is_available():
-            return torch.device("cuda", 0)
+            return torch.device("cuda", torch.cuda.current_device())
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     kind, _, index = device.partition(":")
     if kind not in {"cpu", "cuda", "mps"} or (index and (kind != "cuda" or not index.isdigit())):
