@@ -48,15 +48,15 @@ table.head()
 
 # %%
 # The detector learns from one half of the table how columns depend on each other, and looks through the other half.
-# Nobody labelled anything. ``novelty=True`` is for training rows that are normal. Here a few are not, but hardly two are
-# wrong in the same way, so the networks do not learn the errors.
+# Nobody labelled anything. ``novelty=True`` is for training rows that are normal. Here a few are not, but hardly two
+# are wrong in the same way, so the networks do not learn the errors.
 old, new = table[:2000], table[2000:]
 detector = AutoEncoderOutlierDetector(novelty=True, random_state=0).fit(old)
 
 # %%
 # How good is the order? scikit-learn's isolation forest needs the text encoded and the missing values filled in. It
-# cuts one column at a time, where these values are ordinary. Not every wrong entry can be found: one van's
-# weight is much like another's.
+# cuts one column at a time, where these values are ordinary. Not every wrong entry can be found: one van's weight is
+# much like another's.
 encoder = make_column_transformer(
     (OneHotEncoder(), make_column_selector(dtype_exclude="number")), remainder=SimpleImputer()
 )
