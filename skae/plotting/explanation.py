@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from skae._compat import check_matplotlib_support
+from skae.images import as_images
 from skae.plotting.axes import Display, add_legend
 from skae.plotting.checks import check_at_least_one, one_row
 from skae.plotting.fitted import fitted_detector, row_with_error, rows_of_numbers
-from skae.plotting.shapes import GAP, as_images, as_sequences, imshow_options, scaled_images
+from skae.plotting.shapes import GAP, as_sequences, imshow_options, scaled_images
 from skae.plotting.signals import title_of_error
 from skae.plotting.style import BLUE, ORANGE, class_style
 
