@@ -44,7 +44,7 @@ report("default", detector)
 
 # %%
 # The picture shows all thresholds at once, on the rows that are to choose one.
-ThresholdDisplay.from_estimator(detector, X_valid, y_valid)
+ThresholdDisplay.from_estimator(detector, X_valid, y_valid, log=True)
 plt.show()
 
 # %%
