@@ -4,8 +4,8 @@ Wrong entries in a table
 
 Real tables hold text, categories and missing values, and some of their entries are wrong. Often each value is ordinary
 and only the combination is not: an old car that was hardly driven, a truck that weighs a ton.
-:class:`~skae.AutoEncoderOutlierDetector` takes such a table as it is, without an encoder or an imputer. It says which rows
-to look at first, which of their values to doubt, and what would have been likely instead.
+:class:`~skae.AutoEncoderOutlierDetector` takes such a table as it is, without an encoder or an imputer. It says which
+rows to look at first, which of their values to doubt, and what would have been likely instead.
 """
 
 # %%
@@ -48,15 +48,15 @@ table.head()
 
 # %%
 # The detector learns from one half of the table how columns depend on each other, and looks through the other half.
-# Nobody labelled anything. ``novelty=True`` is for training rows that are normal. Here a few are not, but no two are wrong
-# in the same way, so the networks do not learn the errors.
+# Nobody labelled anything. ``novelty=True`` is for training rows that are normal. Here a few are not, but hardly two
+# are wrong in the same way, so the networks do not learn the errors.
 old, new = table[:2000], table[2000:]
 detector = AutoEncoderOutlierDetector(novelty=True, random_state=0).fit(old)
 
 # %%
 # How good is the order? scikit-learn's isolation forest needs the text encoded and the missing values filled in. It
-# looks at one column at a time, and each value by itself is ordinary. Not every wrong entry can be found: one van's
-# weight is much like another's.
+# cuts one column at a time, where these values are ordinary. Not every wrong entry can be found: one van's weight is
+# much like another's.
 encoder = make_column_transformer(
     (OneHotEncoder(), make_column_selector(dtype_exclude="number")), remainder=SimpleImputer()
 )
@@ -75,13 +75,13 @@ for name, model in {"autoencoders": detector, "isolation forest": forest}.items(
 # %%
 # The five rows to look at first, and the part that each value has in the error of its row:
 first = new.loc[pd.Series(detector.score_samples(new), new.index).nsmallest(5).index]
-first
+first.round(1)
 
 # %%
 detector.explain(first).round(1)
 
 # %%
-# What the networks make of these rows. Where a value is far from it, one of the two is wrong. Missing values are filled.
+# What the networks make of these rows. A value that is far from it is suspicious. Missing values are filled in.
 detector.reconstruct(first).round(1)
 
 # %%
@@ -90,5 +90,5 @@ ExplanationDisplay.from_estimator(detector, first[:1])
 plt.show()
 
 # %%
-# **Try next**: prices and kilometres vary by factors, so take their logarithm. If you know some wrong rows, let them set
-# the threshold: see :ref:`sphx_glr_auto_examples_plot_threshold.py`.
+# **Try next**: prices and kilometres vary by factors, so take their logarithm. If you know some wrong rows, let them
+# set the threshold, as in :ref:`sphx_glr_auto_examples_plot_threshold.py`.

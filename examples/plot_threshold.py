@@ -3,13 +3,13 @@ Choosing the threshold of a detector
 ====================================
 
 A detector ranks rows by their error. The threshold says above which error a row is called an outlier. By default it
-comes from the errors of the training rows, without any label. If you have labels, let them choose: a low threshold finds
-more outliers and raises more false alarms, and only you know which of the two costs more.
+comes from the errors of the training rows, without any label. A lower threshold finds more outliers and raises more
+false alarms, and only you know which of the two costs more. If you have labels, let them choose.
 """
 
 # %%
-# Malignant tumours are the outliers, labelled -1. A third of the rows trains the detector, a third chooses the threshold,
-# and a third tests it.
+# Malignant tumours are the outliers, labelled -1. A third of the rows trains the detector, a third chooses the
+# threshold, and a third tests it.
 from tempfile import mkdtemp
 
 import matplotlib.pyplot as plt
@@ -74,8 +74,8 @@ search.fit(pd.concat([X_train, X_valid]), np.r_[y_train, y_valid])
 report(search.best_params_["threshold"], search.best_estimator_)
 
 # %%
-# The thresholds were chosen on rows that the report did not see, so the figures above are fair. Precision depends on how
-# many outliers there are: if yours are rarer than in these rows, expect more false alarms for each outlier found.
+# All figures are of the rows that no threshold was chosen on. Precision depends on how many outliers there are: if
+# yours are rarer than these, expect more false alarms for each outlier found.
 #
-# **Try next**: ``"median+3*mad"`` as a rule, which a few large errors do not move, or ``contamination=0.05``, which lets
-# through 95 % of new rows like those trained on.
+# **Try next**: ``"median+3*mad"`` as a rule, which a few large errors do not move; ``contamination=0.05``, which calls
+# about 5 % of new normal rows outliers.
