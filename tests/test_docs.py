@@ -6,6 +6,7 @@ import numpy as np
 from other_processor import rows_alike
 from sklearn.utils.estimator_checks import check_estimator
 
+import skae
 from conftest import ROOT
 from skae import AutoEncoderTransformer
 
@@ -31,6 +32,13 @@ def test_an_objective_of_ones_own(digits, tmp_path, monkeypatch):
     )
     with rows_alike():
         check_estimator(DecorrelatingAutoEncoder(2, max_iter=3))
+
+
+def test_the_figure_of_choosing_leads_to_every_autoencoder():
+    figure = (ROOT / "docs" / "images" / "choosing.svg").read_text()  # Sphinx does not check links of raw HTML
+    pages = re.findall(r'href="api/generated/skae\.(\w+)\.html"', figure)
+    assert figure.count("href=") == len(pages)
+    assert sorted(pages) == sorted(name for name in skae.__all__ if name[0].isupper())
 
 
 def test_every_promise_has_its_test():
