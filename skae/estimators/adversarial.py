@@ -73,8 +73,6 @@ class AdversarialAutoEncoder(BaseAutoEncoder):
     .. [2] Goodfellow, I. et al., "Generative adversarial nets", NeurIPS 2014.
     .. [3] Radford, A., Metz, L. and Chintala, S., "Unsupervised representation learning with deep convolutional
        generative adversarial networks", ICLR 2016.
-    .. [4] Szekely, G. J. and Rizzo, M. L., "Energy statistics: a class of statistics based on distances", Journal of
-       Statistical Planning and Inference 143, 2013.
 
     Examples
     --------
@@ -136,7 +134,7 @@ class AdversarialAutoEncoder(BaseAutoEncoder):
 
         .. math:: \sqrt{1 - \frac{E\lVert z - z'\rVert + E\lVert p - p'\rVert}{2\,E\lVert z - p\rVert}},
 
-        the root of the energy distance, relative to the largest value that it could have [4]_. By chance, n codes that
+        the root of the energy distance, relative to the largest value that it could have [1]_. By chance, n codes that
         do follow the prior are at about :math:`1 / \sqrt{n}`.
 
         Parameters
@@ -149,6 +147,11 @@ class AdversarialAutoEncoder(BaseAutoEncoder):
         -------
         distance : float
             With an integer ``random_state`` the same at each call.
+
+        References
+        ----------
+        .. [1] Szekely, G. J. and Rizzo, M. L., "Energy statistics: a class of statistics based on distances", Journal
+           of Statistical Planning and Inference 143, 2013.
 
         Examples
         --------
