@@ -16,12 +16,12 @@ from skae import AutoEncoderOutlierDetector
 from skae.callbacks import ProgressBar, progress
 from skae.model_selection import BatchedGridSearchCV
 
-pytest.importorskip("rich")
+rich = pytest.importorskip("rich")
 
 
 @pytest.fixture(autouse=True)
 def _eighty_characters(monkeypatch):
-    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(rich.get_console(), "width", 80)
 
 
 def fits(capsys):
