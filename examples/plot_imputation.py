@@ -25,7 +25,9 @@ from sklearn.preprocessing import StandardScaler
 from skae import DenoisingAutoEncoder
 from skae.plotting import ReconstructionDisplay
 
-warnings.simplefilter("ignore", ConvergenceWarning)  # IterativeImputer would go on beyond its rounds
+warnings.simplefilter(
+    "ignore", ConvergenceWarning
+)  # IterativeImputer would go on beyond its rounds
 
 images, _, image_shape = load_images()
 images = images[:10_000]
@@ -39,12 +41,18 @@ def with_holes(X, share):
 X_train, X_test = train_test_split(images, random_state=0)
 holes_train, holes_test = with_holes(X_train, 0.5), with_holes(X_test, 0.5)
 
-denoiser = DenoisingAutoEncoder(corruption="masking", noise_level=0.3, activation="silu", random_state=0)
+denoiser = DenoisingAutoEncoder(
+    corruption="masking", noise_level=0.3, activation="silu", random_state=0
+)
 denoiser.fit(holes_train)
 
 grey = plt.colormaps["gray"].with_extremes(bad="tab:orange")  # the colour of the holes
 ReconstructionDisplay.from_estimator(
-    denoiser, X_test, X_noisy=holes_test, image_shape=image_shape, image_kw={"cmap": grey}
+    denoiser,
+    X_test,
+    X_noisy=holes_test,
+    image_shape=image_shape,
+    image_kw={"cmap": grey},
 )
 plt.show()
 
@@ -64,7 +72,9 @@ imputers = {
     "KNNImputer": KNNImputer(keep_empty_features=True).fit(holes_train).transform,
 }
 if images.shape[1] < 100:  # it fits a regression for each column
-    iterative = IterativeImputer(min_value=0, max_value=1, keep_empty_features=True, random_state=0)
+    iterative = IterativeImputer(
+        min_value=0, max_value=1, keep_empty_features=True, random_state=0
+    )
     imputers["IterativeImputer"] = iterative.fit(holes_train).transform
 imputers["autoencoder"] = denoiser.reconstruct
 compare(X_test, holes_test, imputers)
@@ -82,7 +92,9 @@ compare(
     {
         "SimpleImputer": SimpleImputer().fit(holes_train).transform,
         "KNNImputer": KNNImputer().fit(holes_train).transform,
-        "IterativeImputer": IterativeImputer(max_iter=20, random_state=0).fit(holes_train).transform,
+        "IterativeImputer": IterativeImputer(max_iter=20, random_state=0)
+        .fit(holes_train)
+        .transform,
         "autoencoder": denoiser.reconstruct,
     },
 )

@@ -24,10 +24,16 @@ from skae.plotting import ThresholdDisplay
 
 X, target = load_breast_cancer(return_X_y=True, as_frame=True)
 y = np.where(target == 1, 1, -1)
-X_train, X_rest, y_train, y_rest = train_test_split(X, y, test_size=2 / 3, stratify=y, random_state=0)
-X_valid, X_test, y_valid, y_test = train_test_split(X_rest, y_rest, test_size=1 / 2, stratify=y_rest, random_state=0)
+X_train, X_rest, y_train, y_rest = train_test_split(
+    X, y, test_size=2 / 3, stratify=y, random_state=0
+)
+X_valid, X_test, y_valid, y_test = train_test_split(
+    X_rest, y_rest, test_size=1 / 2, stratify=y_rest, random_state=0
+)
 
-detector = AutoEncoderOutlierDetector(novelty=True, random_state=0).fit(X_train, y_train)
+detector = AutoEncoderOutlierDetector(novelty=True, random_state=0).fit(
+    X_train, y_train
+)
 
 
 def report(name, detector):

@@ -32,12 +32,20 @@ strength = 0.15 if small else 0.07
 def distort(x, generator):
     """Distort a batch of images, (n, height * width), each in its own way."""
     noise = torch.randn(len(x), 2, 3, generator=generator, device=x.device)
-    maps = torch.eye(2, 3, device=x.device) + strength * noise * torch.tensor([1, 1, 0.3], device=x.device)
+    maps = torch.eye(2, 3, device=x.device) + strength * noise * torch.tensor(
+        [1, 1, 0.3], device=x.device
+    )
     grid = F.affine_grid(maps, (len(x), 1, height, width), align_corners=False)
-    return F.grid_sample(x.view(-1, 1, height, width), grid, align_corners=False).view_as(x)
+    return F.grid_sample(
+        x.view(-1, 1, height, width), grid, align_corners=False
+    ).view_as(x)
 
 
-X = distort(torch.from_numpy(originals), torch.Generator().manual_seed(0)).numpy() if small else originals
+X = (
+    distort(torch.from_numpy(originals), torch.Generator().manual_seed(0)).numpy()
+    if small
+    else originals
+)
 SampleDisplay.from_samples(X, y, image_shape=(height, width))
 plt.show()
 

@@ -63,8 +63,8 @@ def test_scoring_monitor_inside_a_pipeline_and_a_search(plane):
     ids=["alone", "pipeline", "search", "search over pipeline", "detector"],
 )
 def test_progress_bar_shows_epochs(wrap, plane, capsys, monkeypatch):
-    pytest.importorskip("rich")
-    monkeypatch.setenv("COLUMNS", "250")
+    rich = pytest.importorskip("rich")
+    monkeypatch.setattr(rich.get_console(), "width", 250)
     wrap(quick(max_iter=2)).set_callbacks(ProgressBar(max_propagation_depth=None)).fit(plane)
     bars = capsys.readouterr().out.splitlines()
     assert any("AutoEncoderTransformer - fit" in bar and "100%" in bar for bar in bars)

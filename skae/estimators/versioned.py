@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from sklearn import exceptions
-from sklearn.base import BaseEstimator
 
 import skae
 from skae._compat import warn_user
+from skae.documented import Documented
 
 VERSION = "_skae_version"  # in a state
 
@@ -22,7 +22,7 @@ class InconsistentVersionWarning(exceptions.InconsistentVersionWarning):
         )
 
 
-class Versioned(BaseEstimator):
+class Versioned(Documented):
     """Base of the estimators that hold fitted networks: another version warns when it unpickles them."""
 
     def __getstate__(self):

@@ -9,10 +9,10 @@ from numbers import Integral
 from typing import Any, ClassVar
 
 import torch
-from sklearn.base import BaseEstimator
 from torch import nn
 
 from skae._compat import Interval, StrOptions
+from skae.documented import Documented
 from skae.interfaces import RowSummary
 from skae.networks.activations import ACTIVATIONS, OF_EACH_UNIT
 from skae.networks.initialisation import check_shape, check_sizes, initialised, require_single
@@ -22,7 +22,7 @@ from skae.random import RandomStreams
 
 
 @dataclass(repr=False, eq=False)
-class ConvNetwork(BaseEstimator):
+class ConvNetwork(Documented):
     """Specification of a convolutional encoder and its mirrored decoder [1]_.
 
     Each level of the encoder halves the height and width of the image, rounded up, and the decoder undoes that: any

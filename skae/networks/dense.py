@@ -7,9 +7,8 @@ from itertools import pairwise
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
-from sklearn.base import BaseEstimator
-
 from skae._compat import Interval, StrOptions
+from skae.documented import Documented
 from skae.interfaces import RowSummary
 from skae.networks.activations import OF_EACH_UNIT
 from skae.networks.initialisation import check_sizes
@@ -25,7 +24,7 @@ from skae.random import RandomStreams
 
 
 @dataclass(repr=False, eq=False)
-class DenseNetwork(BaseEstimator):
+class DenseNetwork(Documented):
     """Specification of a fully connected encoder and its mirrored decoder.
 
     Pass it as ``network`` to any autoencoder; its parameters can be searched as ``network__activation`` and so on.

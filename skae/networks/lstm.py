@@ -7,10 +7,10 @@ from numbers import Integral
 from typing import Any, ClassVar
 
 import torch
-from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 
 from skae._compat import Interval
+from skae.documented import Documented
 from skae.interfaces import RowSummary
 from skae.networks.initialisation import check_shape, initialised, require_single
 from skae.networks.layers import Affine
@@ -54,7 +54,7 @@ class SequenceDecoder(nn.Module):
 
 
 @dataclass(repr=False, eq=False)
-class LSTMNetwork(BaseEstimator):
+class LSTMNetwork(Documented):
     r"""Specification of an LSTM encoder and an LSTM decoder, which sees the code at every step [1]_.
 
     The code is a linear map of the encoder's last state after reading the sequence :math:`x_1, \dots, x_T`,

@@ -7,10 +7,10 @@ from numbers import Real
 from typing import Any, ClassVar
 
 import torch
-from sklearn.base import BaseEstimator
 from torch import Tensor
 
 from skae._compat import Interval
+from skae.documented import Documented
 from skae.interfaces import RowSummary
 from skae.networks.layers import Affine, BatchedLinear, BatchedPerceptron, DenseAutoEncoder
 from skae.random import RandomStreams
@@ -19,7 +19,7 @@ N_MEASURED = 256  # prototypes whose distances to the next one set the temperatu
 
 
 @dataclass(repr=False, eq=False)
-class MemoryNetwork(BaseEstimator):
+class MemoryNetwork(Documented):
     r"""Specification of a network whose code says how much a row resembles each of ``n_components`` prototypes.
 
     The code is a softmax, :math:`z = \operatorname{softmax}(W^\top x + b)`, and the reconstruction a mean of as many

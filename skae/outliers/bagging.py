@@ -85,6 +85,7 @@ class BaggedAutoEncoders(CallbackSupportMixin, Versioned):
     """
 
     _parameter_constraints: ClassVar[dict] = {}  # the detector has checked them
+    _doc_link_module = ""  # it has no page
     _given_layout: Any = None  # a TableLayout of X, where it has categories or holes
     _needs_all_flags = False  # members have layouts of their own
 
