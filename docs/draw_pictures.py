@@ -13,18 +13,9 @@ matplotlib.use("Agg")
 import numpy as np
 from sklearn.datasets import load_breast_cancer
 
-from skae import (
-    AutoEncoderOutlierDetector,
-    DenoisingAutoEncoder,
-    VariationalAutoEncoder,
-)
+from skae import AutoEncoderOutlierDetector, DenoisingAutoEncoder, VariationalAutoEncoder
 from skae.networks import ConvNetwork
-from skae.plotting import (
-    ErrorHistogramDisplay,
-    ExplanationDisplay,
-    ManifoldDisplay,
-    ReconstructionDisplay,
-)
+from skae.plotting import ErrorHistogramDisplay, ExplanationDisplay, ManifoldDisplay, ReconstructionDisplay
 
 PICTURES = Path(__file__).parent / "images"
 
@@ -37,21 +28,14 @@ def save(display, name, size):
 
 def mnist():
     data = np.load(Path(os.environ["SKAE_DATA"]) / "mnist.npz", allow_pickle=False)
-    return [
-        data[name].reshape(-1, 784).astype(np.float32) / 255
-        for name in ("x_train", "x_test")
-    ]
+    return [data[name].reshape(-1, 784).astype(np.float32) / 255 for name in ("x_train", "x_test")]
 
 
 def clean_digits(X_train, X_test):
     network = ConvNetwork(image_shape=(1, 28, 28))
-    denoiser = DenoisingAutoEncoder(
-        64, noise_level=0.5, network=network, max_iter=5, random_state=0
-    ).fit(X_train)
+    denoiser = DenoisingAutoEncoder(64, noise_level=0.5, network=network, max_iter=5, random_state=0).fit(X_train)
     noisy = X_test[:6] + 0.5 * np.random.default_rng(0).normal(size=(6, 784))
-    display = ReconstructionDisplay.from_estimator(
-        denoiser, X_test[:6], X_noisy=noisy, image_shape=(28, 28)
-    )
+    display = ReconstructionDisplay.from_estimator(denoiser, X_test[:6], X_noisy=noisy, image_shape=(28, 28))
     save(display, "denoised.png", (6, 3))
 
 
@@ -66,11 +50,7 @@ def draw_manifold(X_train):
         max_iter=40,
         random_state=0,
     ).fit(X_train)
-    save(
-        ManifoldDisplay.from_estimator(vae, image_shape=(28, 28)),
-        "manifold.png",
-        (5, 5),
-    )
+    save(ManifoldDisplay.from_estimator(vae, image_shape=(28, 28)), "manifold.png", (5, 5))
 
 
 def explain_a_tumour():
@@ -78,17 +58,9 @@ def explain_a_tumour():
     labels = np.where(y == 1, 1, -1)
     detector = AutoEncoderOutlierDetector(random_state=0).fit(X)
     worst = X.iloc[detector.score_samples(X).argmin()]
-    save(
-        ExplanationDisplay.from_estimator(detector, worst, max_features=6),
-        "explanation.png",
-        (6, 3),
-    )
-    detector = AutoEncoderOutlierDetector(novelty=True, random_state=0).fit(
-        X[::2], labels[::2]
-    )
-    display = ErrorHistogramDisplay.from_estimator(
-        detector, X[1::2], labels[1::2], log=True
-    )
+    save(ExplanationDisplay.from_estimator(detector, worst, max_features=6), "explanation.png", (6, 3))
+    detector = AutoEncoderOutlierDetector(novelty=True, random_state=0).fit(X[::2], labels[::2])
+    display = ErrorHistogramDisplay.from_estimator(detector, X[1::2], labels[1::2], log=True)
     save(display, "error_histogram.png", (6, 3))
 
 

@@ -19,14 +19,10 @@ X = X / 16
 with data_parallel() as processes:
     own = X[processes.rank :: processes.size]  # elsewhere the file of this process
     detector = skae.AutoEncoderOutlierDetector(
-        skae.DenoisingAutoEncoder(16, max_iter=20, random_state=0),
-        novelty=True,
-        random_state=0,
+        skae.DenoisingAutoEncoder(16, max_iter=20, random_state=0), novelty=True, random_state=0
     ).fit(own)
 
-print(
-    f"Process {processes.rank} of {processes.size}: {len(own)} rows, threshold {detector.threshold_:.6f}"
-)
+print(f"Process {processes.rank} of {processes.size}: {len(own)} rows, threshold {detector.threshold_:.6f}")
 if processes.rank == 0:
     folder = Path(__file__).parent / "output"
     folder.mkdir(exist_ok=True)

@@ -45,9 +45,8 @@ def report(name, detector):
     )
 
 
-print(
-    f"area under the ROC curve, whatever the threshold: {roc_auc_score(y_test, detector.score_samples(X_test)):.3f}"
-)
+area = roc_auc_score(y_test, detector.score_samples(X_test))
+print(f"area under the ROC curve, whatever the threshold: {area:.3f}")
 report("mean+1*std", detector)
 report("skae's default", detector.set_threshold("auto"))
 

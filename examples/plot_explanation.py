@@ -58,9 +58,8 @@ stained = np.where(blots, 1, X_test)
 
 largest = detector.explain(stained).to_numpy().argmax(axis=1)
 found = blots[np.arange(len(blots)), largest]
-print(
-    f"pixels in the blot: {blots.mean():.1%}; the pixel with the largest error is one of them: {found.mean():.0%}"
-)
+print(f"the blot covers {blots.mean():.1%} of an image")
+print(f"and has the pixel with the largest error in {found.mean():.0%} of the images")
 worst = detector.score_samples(stained).argmin()
 ExplanationDisplay.from_estimator(detector, stained[worst], image_shape=(height, width))
 plt.show()

@@ -25,9 +25,8 @@ from sklearn.preprocessing import StandardScaler
 from skae import DenoisingAutoEncoder
 from skae.plotting import ReconstructionDisplay
 
-warnings.simplefilter(
-    "ignore", ConvergenceWarning
-)  # IterativeImputer would go on beyond its rounds
+# IterativeImputer would go on beyond its rounds.
+warnings.simplefilter("ignore", ConvergenceWarning)
 
 images, _, image_shape = load_images()
 images = images[:10_000]

@@ -45,9 +45,8 @@ table = results.pivot(
     index="param_reduce__n_components", columns="reduce", values="mean_test_score"
 )
 print(table.round(3))
-print(
-    f"\nchosen: {search.best_estimator_['reduce']}, accuracy on the test rows {search.score(X_test, y_test):.3f}"
-)
+print("\nchosen:", search.best_estimator_["reduce"])
+print(f"accuracy on the test rows {search.score(X_test, y_test):.3f}")
 
 # %%
 ax = table.plot(

@@ -77,13 +77,15 @@ forest = make_pipeline(encoder, IsolationForest(random_state=0)).fit(old)
 
 y = wrong[2000:].any(axis=1)
 print(f"wrong rows: {y.sum()} of {len(y)}, {y.mean():.1%}")
+found = {}
 for name, model in {"autoencoders": detector, "isolation forest": forest}.items():
     errors = -pd.Series(model.score_samples(new), new.index)
-    first = errors.nlargest(20).index
-    print(
-        f"{name:17s} wrong among the first 20: {y[first].sum():2d}   AUROC {roc_auc_score(y, errors):.3f}   "
-        f"average precision {average_precision_score(y, errors):.3f}"
-    )
+    found[name] = {
+        "wrong among the first 20": y[errors.nlargest(20).index].sum(),
+        "area under the ROC curve": roc_auc_score(y, errors),
+        "average precision": average_precision_score(y, errors),
+    }
+print(pd.DataFrame(found).round(3))
 
 # %%
 # The five rows to look at first, and the part that each value has in the error of its row:

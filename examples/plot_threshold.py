@@ -37,13 +37,11 @@ detector = AutoEncoderOutlierDetector(novelty=True, random_state=0).fit(
 
 
 def report(name, detector):
-    precision, recall, f1, _ = precision_recall_fscore_support(
-        y_test, detector.predict(X_test), labels=[-1], zero_division=0
-    )
-    print(
-        f"{name:18s} threshold {detector.threshold_:5.2f}: precision {precision[0]:.2f}, recall {recall[0]:.2f}, "
-        f"F1 {f1[0]:.2f}"
-    )
+    labels = detector.predict(X_test)
+    figures = precision_recall_fscore_support(y_test, labels, labels=[-1])
+    precision, recall, f1 = (figure[0] for figure in figures[:3])
+    print(f"{name}: threshold {detector.threshold_:.2f}")
+    print(f"    precision {precision:.2f}   recall {recall:.2f}   F1 {f1:.2f}")
 
 
 report("default", detector)
