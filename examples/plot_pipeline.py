@@ -45,7 +45,8 @@ table = results.pivot(
     index="param_reduce__n_components", columns="reduce", values="mean_test_score"
 )
 print(table.round(3))
-print("\nchosen:", search.best_estimator_["reduce"])
+best = search.best_estimator_["reduce"]
+print(f"\nchosen: {type(best).__name__}, {best.n_components} components")
 print(f"accuracy on the test rows {search.score(X_test, y_test):.3f}")
 
 # %%
