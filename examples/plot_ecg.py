@@ -19,15 +19,21 @@ from skae.networks import LSTMNetwork
 from skae.plotting import ErrorHistogramDisplay, SignalDisplay
 
 X, y = load_sequences()
-X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.2, stratify=y, random_state=0)
+X_train, X_test, y_train, y_test = train_test_split(
+    X, y, test_size=0.2, stratify=y, random_state=0
+)
 print(f"{len(X)} beats, {(y == -1).mean():.0%} of them abnormal")
 
 # %%
 # An LSTM reads the beat into a code of 16 numbers, and a second one writes it down again. ``novelty=True`` leaves the
 # rows labelled -1 out of training. A beat is called abnormal if its error is above the mean training error by more than
 # one standard deviation, the rule of the classic tutorials.
-autoencoder = AutoEncoderTransformer(16, network=LSTMNetwork(sequence_shape=(140, 1)), max_iter=10, random_state=0)
-detector = AutoEncoderOutlierDetector(autoencoder, novelty=True, threshold="mean+1*std").fit(X_train, y_train)
+autoencoder = AutoEncoderTransformer(
+    16, network=LSTMNetwork(sequence_shape=(140, 1)), max_iter=10, random_state=0
+)
+detector = AutoEncoderOutlierDetector(
+    autoencoder, novelty=True, threshold="mean+1*std"
+).fit(X_train, y_train)
 
 
 def report(name, detector):
@@ -39,7 +45,8 @@ def report(name, detector):
     )
 
 
-print(f"area under the ROC curve, whatever the threshold: {roc_auc_score(y_test, detector.score_samples(X_test)):.3f}")
+area = roc_auc_score(y_test, detector.score_samples(X_test))
+print(f"area under the ROC curve, whatever the threshold: {area:.3f}")
 report("mean+1*std", detector)
 report("skae's default", detector.set_threshold("auto"))
 
@@ -56,7 +63,9 @@ figure, axes = plt.subplots(1, 2, figsize=(10, 3.5), sharey=True, layout="constr
 for ax, label, kind in zip(axes, [1, -1], ["normal", "abnormal"], strict=True):
     beats = X_test[y_test == label]
     errors = -detector.score_samples(beats)
-    SignalDisplay.from_estimator(detector, beats[errors.argsort()[len(beats) // 2]], ax=ax)
+    SignalDisplay.from_estimator(
+        detector, beats[errors.argsort()[len(beats) // 2]], ax=ax
+    )
     ax.set(title=f"{kind} beat\n{ax.get_title()}", xlabel="step")
     ax.label_outer()
 plt.show()

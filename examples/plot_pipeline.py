@@ -23,12 +23,16 @@ from skae.model_selection import BatchedGridSearchCV
 from skae.plotting import LossCurveDisplay, ReconstructionDisplay
 
 X, y, image_shape = load_images()
-X_train, X_test, y_train, y_test = train_test_split(X[:10_000], y[:10_000], random_state=0)
+X_train, X_test, y_train, y_test = train_test_split(
+    X[:10_000], y[:10_000], random_state=0
+)
 
 # %%
 # The step "reduce" is PCA or an autoencoder, and the search tries both with several numbers of components. A code's
 # components have different units, so they are standardised before the classifier.
-pipeline = Pipeline([("reduce", PCA()), ("scale", StandardScaler()), ("classify", LogisticRegression())])
+pipeline = Pipeline(
+    [("reduce", PCA()), ("scale", StandardScaler()), ("classify", LogisticRegression())]
+)
 grid = {
     "reduce": [PCA(random_state=0), DenoisingAutoEncoder(max_iter=50, random_state=0)],
     "reduce__n_components": [2, 4, 8, 16, 32],
@@ -37,12 +41,20 @@ search = GridSearchCV(pipeline, grid, cv=3).fit(X_train, y_train)
 
 results = pd.DataFrame(search.cv_results_)
 results["reduce"] = [type(step).__name__ for step in results["param_reduce"]]
-table = results.pivot(index="param_reduce__n_components", columns="reduce", values="mean_test_score")
+table = results.pivot(
+    index="param_reduce__n_components", columns="reduce", values="mean_test_score"
+)
 print(table.round(3))
-print(f"\nchosen: {search.best_estimator_['reduce']}, accuracy on the test rows {search.score(X_test, y_test):.3f}")
+print("\nchosen:", search.best_estimator_["reduce"])
+print(f"accuracy on the test rows {search.score(X_test, y_test):.3f}")
 
 # %%
-ax = table.plot(marker="o", xlabel="number of components", ylabel="cross-validated accuracy", xticks=table.index)
+ax = table.plot(
+    marker="o",
+    xlabel="number of components",
+    ylabel="cross-validated accuracy",
+    xticks=table.index,
+)
 ax.legend(frameon=False)
 plt.show()
 
@@ -61,14 +73,22 @@ plt.show()
 # :class:`~skae.model_selection.BatchedGridSearchCV` trains all learning rates and folds at once, as a batch of
 # networks.
 search = BatchedGridSearchCV(
-    DenoisingAutoEncoder(8, max_iter=50, random_state=0), {"learning_rate_init": [1e-3, 2e-3, 4e-3, 8e-3]}, cv=3
+    DenoisingAutoEncoder(8, max_iter=50, random_state=0),
+    {"learning_rate_init": [1e-3, 2e-3, 4e-3, 8e-3]},
+    cv=3,
 ).fit(X_train)
-print(pd.DataFrame(search.cv_results_)[["param_learning_rate_init", "mean_test_score"]].to_string(index=False))
+print(
+    pd.DataFrame(search.cv_results_)[
+        ["param_learning_rate_init", "mean_test_score"]
+    ].to_string(index=False)
+)
 
 # %%
 # Does the network learn rows by heart? With ``early_stopping`` a tenth of the rows is held out. The second curve is
 # their error, and the weights of its best epoch are kept.
-denoiser = search.best_estimator_.set_params(early_stopping=True, max_iter=100).fit(X_train)
+denoiser = search.best_estimator_.set_params(early_stopping=True, max_iter=100).fit(
+    X_train
+)
 LossCurveDisplay.from_estimator(denoiser)
 plt.show()
 

@@ -27,11 +27,23 @@ from skae import AutoEncoderOutlierDetector
 from skae.plotting import ExplanationDisplay
 
 rng, n = np.random.default_rng(0), 4000
-cars = pd.DataFrame({"kind": rng.choice(["car", "van", "truck"], n), "age": rng.integers(1, 20, n)})
-cars["fuel"] = np.where(cars.kind == "truck", "diesel", rng.choice(["petrol", "diesel"], n))
-cars.loc[(cars.kind != "truck") & (cars.age < 6) & (rng.random(n) < 0.4), "fuel"] = "electric"
-cars["tonnes"] = cars.kind.map({"car": 1.3, "van": 2.1, "truck": 7.5}) * rng.lognormal(0, 0.1, n)
-cars["km"] = cars.age * cars.kind.map({"car": 12_000, "van": 20_000, "truck": 50_000}) * rng.lognormal(0, 0.2, n)
+cars = pd.DataFrame(
+    {"kind": rng.choice(["car", "van", "truck"], n), "age": rng.integers(1, 20, n)}
+)
+cars["fuel"] = np.where(
+    cars.kind == "truck", "diesel", rng.choice(["petrol", "diesel"], n)
+)
+cars.loc[(cars.kind != "truck") & (cars.age < 6) & (rng.random(n) < 0.4), "fuel"] = (
+    "electric"
+)
+cars["tonnes"] = cars.kind.map({"car": 1.3, "van": 2.1, "truck": 7.5}) * rng.lognormal(
+    0, 0.1, n
+)
+cars["km"] = (
+    cars.age
+    * cars.kind.map({"car": 12_000, "van": 20_000, "truck": 50_000})
+    * rng.lognormal(0, 0.2, n)
+)
 cars["price"] = cars.tonnes * 20_000 * 0.85**cars.age * rng.lognormal(0, 0.2, n)
 
 wrong = pd.DataFrame(False, cars.index, cars.columns)
@@ -58,19 +70,22 @@ detector = AutoEncoderOutlierDetector(novelty=True, random_state=0).fit(old)
 # cuts one column at a time, where these values are ordinary. Not every wrong entry can be found: one van's weight is
 # much like another's.
 encoder = make_column_transformer(
-    (OneHotEncoder(), make_column_selector(dtype_exclude="number")), remainder=SimpleImputer()
+    (OneHotEncoder(), make_column_selector(dtype_exclude="number")),
+    remainder=SimpleImputer(),
 )
 forest = make_pipeline(encoder, IsolationForest(random_state=0)).fit(old)
 
 y = wrong[2000:].any(axis=1)
 print(f"wrong rows: {y.sum()} of {len(y)}, {y.mean():.1%}")
+found = {}
 for name, model in {"autoencoders": detector, "isolation forest": forest}.items():
     errors = -pd.Series(model.score_samples(new), new.index)
-    first = errors.nlargest(20).index
-    print(
-        f"{name:17s} wrong among the first 20: {y[first].sum():2d}   AUROC {roc_auc_score(y, errors):.3f}   "
-        f"average precision {average_precision_score(y, errors):.3f}"
-    )
+    found[name] = {
+        "wrong among the first 20": y[errors.nlargest(20).index].sum(),
+        "area under the ROC curve": roc_auc_score(y, errors),
+        "average precision": average_precision_score(y, errors),
+    }
+print(pd.DataFrame(found).round(3))
 
 # %%
 # The five rows to look at first, and the part that each value has in the error of its row:

@@ -24,27 +24,31 @@ from skae.plotting import ThresholdDisplay
 
 X, target = load_breast_cancer(return_X_y=True, as_frame=True)
 y = np.where(target == 1, 1, -1)
-X_train, X_rest, y_train, y_rest = train_test_split(X, y, test_size=2 / 3, stratify=y, random_state=0)
-X_valid, X_test, y_valid, y_test = train_test_split(X_rest, y_rest, test_size=1 / 2, stratify=y_rest, random_state=0)
+X_train, X_rest, y_train, y_rest = train_test_split(
+    X, y, test_size=2 / 3, stratify=y, random_state=0
+)
+X_valid, X_test, y_valid, y_test = train_test_split(
+    X_rest, y_rest, test_size=1 / 2, stratify=y_rest, random_state=0
+)
 
-detector = AutoEncoderOutlierDetector(novelty=True, random_state=0).fit(X_train, y_train)
+detector = AutoEncoderOutlierDetector(novelty=True, random_state=0).fit(
+    X_train, y_train
+)
 
 
 def report(name, detector):
-    precision, recall, f1, _ = precision_recall_fscore_support(
-        y_test, detector.predict(X_test), labels=[-1], zero_division=0
-    )
-    print(
-        f"{name:18s} threshold {detector.threshold_:5.2f}: precision {precision[0]:.2f}, recall {recall[0]:.2f}, "
-        f"F1 {f1[0]:.2f}"
-    )
+    labels = detector.predict(X_test)
+    figures = precision_recall_fscore_support(y_test, labels, labels=[-1])
+    precision, recall, f1 = (figure[0] for figure in figures[:3])
+    print(f"{name}: threshold {detector.threshold_:.2f}")
+    print(f"    precision {precision:.2f}   recall {recall:.2f}   F1 {f1:.2f}")
 
 
 report("default", detector)
 
 # %%
 # The picture shows all thresholds at once, on the rows that are to choose one.
-ThresholdDisplay.from_estimator(detector, X_valid, y_valid)
+ThresholdDisplay.from_estimator(detector, X_valid, y_valid, log=True)
 plt.show()
 
 # %%

@@ -26,18 +26,26 @@ from skae.plotting import CodeDisplay, SampleDisplay
 
 originals, y, (height, width) = load_images()
 small = len(originals) < 10_000
-strength = 0.2 if small else 0.07
+strength = 0.15 if small else 0.07
 
 
 def distort(x, generator):
     """Distort a batch of images, (n, height * width), each in its own way."""
     noise = torch.randn(len(x), 2, 3, generator=generator, device=x.device)
-    maps = torch.eye(2, 3, device=x.device) + strength * noise * torch.tensor([1, 1, 0.3], device=x.device)
+    maps = torch.eye(2, 3, device=x.device) + strength * noise * torch.tensor(
+        [1, 1, 0.3], device=x.device
+    )
     grid = F.affine_grid(maps, (len(x), 1, height, width), align_corners=False)
-    return F.grid_sample(x.view(-1, 1, height, width), grid, align_corners=False).view_as(x)
+    return F.grid_sample(
+        x.view(-1, 1, height, width), grid, align_corners=False
+    ).view_as(x)
 
 
-X = distort(torch.from_numpy(originals), torch.Generator().manual_seed(0)).numpy() if small else originals
+X = (
+    distort(torch.from_numpy(originals), torch.Generator().manual_seed(0)).numpy()
+    if small
+    else originals
+)
 SampleDisplay.from_samples(X, y, image_shape=(height, width))
 plt.show()
 
@@ -50,7 +58,7 @@ denoiser = DenoisingAutoEncoder(
     32,
     corruption=distort,
     network=DenseNetwork((500,), "silu", tied_weights=True),
-    max_iter=50 if small else 6,
+    max_iter=100 if small else 6,
     random_state=0,
 )
 rows = {
@@ -62,7 +70,7 @@ rows = {
 # %%
 # How good is a map? We ask how often the nearest point is of the same class, and by trustworthiness whether rows that
 # are near in the map are so in the originals, pixel by pixel.
-figure, axes = plt.subplots(1, 3, figsize=(12, 4.5), layout="constrained")
+figure, axes = plt.subplots(1, 3, figsize=(12, 4.4), layout="constrained")
 figure.suptitle("t-SNE, and how often the nearest point is of the same class")
 print(f"t-SNE of {'':25s} nearest point of the same class   trustworthiness")
 for ax, (name, Z) in zip(axes, rows.items(), strict=True):
@@ -70,11 +78,9 @@ for ax, (name, Z) in zip(axes, rows.items(), strict=True):
     accuracy = cross_val_score(KNeighborsClassifier(1), points, y[shown]).mean()
     trust = trustworthiness(originals[shown], points, n_neighbors=12)
     print(f"{name:34s} {accuracy:31.3f} {trust:17.3f}")
-    display = CodeDisplay.from_codes(points, y[shown], ax=ax)
+    CodeDisplay.from_codes(points, y[shown], ax=ax)
     ax.set_title(f"{name}: {accuracy:.1%}")
     ax.set_axis_off()
-    if ax is not axes[-1]:
-        display.legend_.remove()
 plt.show()
 
 # %%

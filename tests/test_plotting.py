@@ -270,7 +270,7 @@ def test_the_tuned_threshold_is_where_f1_is_largest(detector):
     [
         ([1, 1], [0.1, 0.2], {}, "y_true must label some rows -1"),
         (None, [0.1, 0.2], {}, "y_true must label some rows -1"),
-        ([0, 1], [0.1, 0.2], {}, r"y_true has the labels \[0 1\].*np.where\(y_true == 1"),
+        ([0, 1], [0.1, 0.2], {}, r"y_true has the labels \[0, 1\].*np.where\(y_true == 1"),
         ([1], [0.1, 0.2], {}, "y_true has 1 labels for 2 rows"),
         ([1, -1], [0.1, np.nan], {}, "errors contains NaN"),
         ([1, -1], [0.0, 0.2], {"log": True}, "log=True needs positive values, but the lowest error is 0"),
@@ -285,7 +285,7 @@ def test_invalid_labels_and_errors(y, errors, options, message, pyplot):
 
 @pytest.mark.parametrize(
     ("y", "message"),
-    [(np.ones(5), "y has 5 labels for 60 rows"), (np.arange(N_ROWS) % 2, r"y has the labels \[0 1\].*np.where")],
+    [(np.ones(5), "y has 5 labels for 60 rows"), (np.arange(N_ROWS) % 2, r"y has the labels \[0, 1\].*np.where")],
 )
 def test_invalid_labels_of_a_histogram(detector, y, message):
     with pytest.raises(ValueError, match=message):

@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_array, column_or_1d
 
+from skae.messages import listed
+
 
 def check_at_least_one(name: str, value: int) -> None:
     """Raise an error if there is nothing to draw."""
@@ -30,8 +32,8 @@ def outlier_labels(y, n_rows: int, name: str = "y") -> np.ndarray | None:
     y = one_label_per_row(y, n_rows, name)
     if y is not None and not ((y == 1) | (y == -1)).all():
         raise ValueError(
-            f"{name} has the labels {np.unique(y)[:5]}, but inliers must be labelled +1 and outliers -1. If outliers "
-            f"are labelled 1, pass np.where({name} == 1, -1, 1)."
+            f"{name} has the labels {listed(np.unique(y))}, but inliers must be labelled +1 and outliers -1. If "
+            f"outliers are labelled 1, pass np.where({name} == 1, -1, 1)."
         )
     return y
 
