@@ -58,13 +58,14 @@ html_css_files = ["skae.css"]
 html_theme = "pydata_sphinx_theme"
 html_title = f"skae {release}"
 html_show_sourcelink = False
-html_theme_options = {"show_toc_level": 2, "header_links_before_dropdown": 6, "show_prev_next": False}
+toc_object_entries_show_parents = "hide"
+html_theme_options = {"show_toc_level": 2, "header_links_before_dropdown": 4, "show_prev_next": False}
 html_sidebars = {"index": [], "getting_started": [], "choosing": [], "examples": [], "changelog": []}
 
 
 def skip_what_scikit_learn_documents(app, what, name, obj, skip, options):
     """Leave the members that scikit-learn defines (set_output, set_fit_request, ...) to its own pages."""
-    home = getattr(obj, "__module__", None) or ""
+    home = getattr(getattr(obj, "fget", obj), "__module__", None) or ""
     if home.partition(".")[0] in {"sklearn", "torch"}:
         return True
     return None  # as autodoc would have it

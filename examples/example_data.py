@@ -31,7 +31,10 @@ def load_images():
     if name == "digits":
         X, y = load_digits(return_X_y=True)
     else:
-        X, y = _load(f"{name}.npz", {"mnist": "mnist_784", "fashion-mnist": "Fashion-MNIST"}[name])
+        X, y = _load(
+            f"{name}.npz",
+            {"mnist": "mnist_784", "fashion-mnist": "Fashion-MNIST"}[name],
+        )
     side = int(np.sqrt(X.shape[1]))
     return X.astype(np.float32) / np.float32(X.max()), y.astype(int), (side, side)
 
@@ -52,7 +55,9 @@ def load_sequences():
     if _chosen(["heartbeats", "ecg5000"]) == "heartbeats":
         return simulate_heartbeats()
     X, y = _load("ecg5000.npz", "ECG5000")
-    normal = y.min()  # class 1 of the original labels; 0 where the file says normal or abnormal
+    normal = (
+        y.min()
+    )  # class 1 of the original labels; 0 where the file says normal or abnormal
     return X.astype(np.float32), np.where(y == normal, 1, -1)
 
 
@@ -69,7 +74,9 @@ def simulate_heartbeats(n_normal=1600, n_abnormal=400, n_steps=140, random_state
     fault = np.where(y == -1, rng.integers(1, 4, n), 0)
 
     #                      P      Q      R      S      T
-    place = np.array([0.22, 0.370, 0.400, 0.430, 0.66]) + rng.normal(0, [0.01, 0.002, 0.002, 0.002, 0.015], (n, 5))
+    place = np.array([0.22, 0.370, 0.400, 0.430, 0.66]) + rng.normal(
+        0, [0.01, 0.002, 0.002, 0.002, 0.015], (n, 5)
+    )
     width = np.array([0.03, 0.010, 0.012, 0.012, 0.05]) * rng.lognormal(0, 0.1, (n, 5))
     height = np.array([0.15, -0.12, 1.00, -0.25, 0.30]) * rng.lognormal(0, 0.15, (n, 5))
     height[fault == 1, 0] = 0
@@ -77,7 +84,9 @@ def simulate_heartbeats(n_normal=1600, n_abnormal=400, n_steps=140, random_state
     place[fault == 3, 1:4] += [-0.02, 0, 0.02]
 
     time = np.linspace(0, 1, n_steps)
-    waves = height[..., None] * np.exp(-(((time - place[..., None]) / width[..., None]) ** 2) / 2)  # (n, 5, n_steps)
+    waves = height[..., None] * np.exp(
+        -(((time - place[..., None]) / width[..., None]) ** 2) / 2
+    )  # (n, 5, n_steps)
     X = waves.sum(1) + rng.normal(0, 0.02, (n, n_steps))
     raised = np.exp(-(((time - 0.54) / 0.06) ** 4))  # flat between S and T
     X[fault == 2] += rng.uniform(0.1, 0.2, (np.sum(fault == 2), 1)) * raised
@@ -96,7 +105,10 @@ def _load(file, openml_name):
     if "SKAE_DATA" in os.environ and path.exists():
         with np.load(path) as arrays:
             parts = {name.lower(): array for name, array in arrays.items()}
-        X, y = (np.concatenate([parts[f"{name}_train"], parts[f"{name}_test"]]) for name in "xy")
+        X, y = (
+            np.concatenate([parts[f"{name}_train"], parts[f"{name}_test"]])
+            for name in "xy"
+        )
         return X.reshape(len(X), -1), y
     X, y = fetch_openml(openml_name, version=1, as_frame=False, return_X_y=True)
     return X, y.astype(int)

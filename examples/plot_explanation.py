@@ -14,18 +14,25 @@ it says which of them it could not reproduce. ``explain`` returns these parts, a
 # given all its other measurements.
 import matplotlib.pyplot as plt
 import numpy as np
-from example_data import load_images, simulate_heartbeats
-from sklearn.datasets import load_breast_cancer
-
-from skae import AutoEncoderOutlierDetector, AutoEncoderTransformer, DenoisingAutoEncoder
+from skae import (
+    AutoEncoderOutlierDetector,
+    AutoEncoderTransformer,
+    DenoisingAutoEncoder,
+)
 from skae.networks import LSTMNetwork
 from skae.plotting import ExplanationDisplay
+from sklearn.datasets import load_breast_cancer
+
+from example_data import load_images, simulate_heartbeats
 
 X, _ = load_breast_cancer(return_X_y=True, as_frame=True)
 detector = AutoEncoderOutlierDetector(random_state=0).fit(X)
 
 parts = detector.explain(X)
-print("the parts of each row sum to its error:", np.allclose(parts.sum(axis=1), -detector.score_samples(X)))
+print(
+    "the parts of each row sum to its error:",
+    np.allclose(parts.sum(axis=1), -detector.score_samples(X)),
+)
 
 worst = detector.score_samples(X).argmin()
 ExplanationDisplay.from_estimator(detector, X.iloc[worst])
@@ -51,7 +58,8 @@ stained = np.where(blots, 1, X_test)
 
 largest = detector.explain(stained).to_numpy().argmax(axis=1)
 found = blots[np.arange(len(blots)), largest]
-print(f"pixels in the blot: {blots.mean():.1%}; the pixel with the largest error is one of them: {found.mean():.0%}")
+print(f"the blot covers {blots.mean():.1%} of an image")
+print(f"and has the pixel with the largest error in {found.mean():.0%} of the images")
 worst = detector.score_samples(stained).argmin()
 ExplanationDisplay.from_estimator(detector, stained[worst], image_shape=(height, width))
 plt.show()
@@ -63,7 +71,10 @@ plt.show()
 # abnormal one leaves the usual course.
 X, y = simulate_heartbeats()
 autoencoder = AutoEncoderTransformer(
-    8, network=LSTMNetwork(sequence_shape=(140, 1), hidden_size=32), max_iter=10, random_state=0
+    8,
+    network=LSTMNetwork(sequence_shape=(140, 1), hidden_size=32),
+    max_iter=10,
+    random_state=0,
 )
 detector = AutoEncoderOutlierDetector(autoencoder, novelty=True).fit(X[:1000], y[:1000])
 

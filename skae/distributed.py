@@ -143,13 +143,16 @@ def data_parallel(rows: str = "shards", timeout: float = 60.0) -> Iterator[Proce
 
     Examples
     --------
-    A script for ``torchrun --nproc-per-node 2 script.py``::
+    A script for ``torchrun --nproc-per-node 2 script.py``:
 
-        with skae.distributed.data_parallel() as processes:
-            X = np.load(f"rows-{processes.rank}.npy")
-            autoencoder = AutoEncoderTransformer(random_state=0).fit(X)
-        if processes.rank == 0:
-            skae.save(autoencoder, "autoencoder.skae")
+    >>> from sklearn.datasets import load_iris
+    >>> from skae import AutoEncoderTransformer
+    >>> from skae.distributed import data_parallel
+    >>> def main():
+    ...     X, _ = load_iris(return_X_y=True)
+    ...     with data_parallel() as processes:
+    ...         own = X[processes.rank :: processes.size]
+    ...         return AutoEncoderTransformer(2, random_state=0).fit(own)
     """
     if rows not in ("shards", "same"):
         raise ValueError(f"rows={rows!r} must be 'shards' or 'same'.")

@@ -118,6 +118,17 @@ class Objective:
     """What is trained: its mathematics. How it is differentiated is chosen in `skae.training.steps`.
 
     A subclass writes `row_losses`, and with several optimizers also `parameter_groups` and `alternating_losses`.
+
+    Examples
+    --------
+    >>> from skae.interfaces import Objective
+    >>> class QuarticObjective(Objective):
+    ...     def __init__(self, network):
+    ...         self.network = network
+    ...
+    ...     def row_losses(self, batch, random):
+    ...         reconstruction = self.network.decode(self.network.encode(batch.x, random), random)
+    ...         return (reconstruction - batch.target).pow(4).mean(-1)
     """
 
     network: Network  # whose weights are kept and restored

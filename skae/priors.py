@@ -12,6 +12,7 @@ from numbers import Integral
 
 import numpy as np
 import torch
+from scipy.spatial.distance import cdist
 from torch import Tensor
 
 from skae._compat import Interval, validate_parameter_constraints
@@ -96,3 +97,14 @@ def draw_codes(prior: Prior, n_samples: int, n_components: int, random_state) ->
     random = RandomStreams(derived_seeds(seed_from(random_state), SAMPLING), "cpu")
     with torch.inference_mode(False), on_cpu():
         return draw(prior, n_samples, n_components, random)[0].numpy()
+
+
+def energy_distance(a: np.ndarray, b: np.ndarray) -> float:
+    """Return the root of the energy distance of two samples of codes, relative to the largest it could be, 0 to 1."""
+
+    def mean_distance(a: np.ndarray, b: np.ndarray) -> float:
+        blocks = np.array_split(a, math.ceil(len(a) / 1000))  # so that not all distances are in memory at once
+        return sum(cdist(block, b).sum() for block in blocks) / (len(a) * len(b))
+
+    within, between = mean_distance(a, a) + mean_distance(b, b), 2 * mean_distance(a, b)
+    return math.sqrt(max(0.0, 1 - within / between))  # rounding may end below 0

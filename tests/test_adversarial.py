@@ -10,6 +10,7 @@ import torch
 from descent import descend
 from scipy.spatial.distance import cdist
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from torch import nn
 from torch.nn import functional as F
 
@@ -147,6 +148,30 @@ def test_samples_resemble_the_rows_and_follow_random_state(digits):
     assert not np.array_equal(autoencoder.set_params(random_state=None).sample(2), autoencoder.sample(2))
 
 
+def test_samples_are_decoded_codes_of_the_prior(plane):
+    autoencoder = quick(3, prior="swiss_roll", max_iter=1).fit(plane)
+    codes = autoencoder.sample_codes(500)
+    assert (codes.shape, codes.dtype) == ((500, 3), np.float32)
+    np.testing.assert_allclose(autoencoder.sample(500), autoencoder.inverse_transform(codes), rtol=1e-5, atol=1e-6)
+    radius = np.hypot(*codes[:, :2].T)
+    assert (0.5 < radius.min() < 0.8) & (1.8 < radius.max() < 2.2)
+    assert np.array_equal(autoencoder.sample_codes(500), codes)
+    assert not np.array_equal(autoencoder.set_params(random_state=1).sample_codes(500), codes)
+    autoencoder.set_params(random_state=0, prior="normal")  # the prior is fixed by fit
+    assert np.array_equal(autoencoder.sample_codes(500), codes)
+
+
+def test_distance_to_the_prior_is_that_of_the_codes(digits):
+    adversarial, plain = quick(max_iter=20).fit(digits), quick(max_iter=20, adversarial_weight=0.0).fit(digits)
+    codes, drawn = adversarial.transform(digits), adversarial.sample_codes(len(digits))
+    distance = adversarial.prior_distance(digits)
+    assert distance == pytest.approx(
+        np.sqrt(energy_distance(codes, drawn) / (2 * cdist(codes, drawn).mean())), rel=1e-6
+    )
+    assert distance < 0.5 * plain.prior_distance(digits)
+    assert adversarial.set_output(transform="pandas").prior_distance(digits) == distance
+
+
 # ---- the estimator -----------------------------------------------------------------------------------------
 
 
@@ -232,3 +257,5 @@ def test_bad_parameters(parameters, message, plane, monkeypatch):
 def test_bad_number_of_samples(plane):
     with pytest.raises(ValueError, match="'n_samples' parameter of sample"):
         quick(max_iter=1).fit(plane).sample(0)
+    with pytest.raises(NotFittedError):
+        quick().sample_codes(1)

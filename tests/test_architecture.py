@@ -11,9 +11,9 @@ import skae
 PACKAGE = Path(skae.__file__).parent
 # Lowest first. Parts of one row never import each other, but for the lowest, where they are read in order.
 ROWS = [
-    ["_compat", "documented", "random", "device", "distributed", "precision", "graph", "interfaces"],
+    ["_compat", "documented", "random", "device", "distributed", "precision", "graph", "messages", "interfaces"],
     ["networks", "objectives", "corruptions", "priors", "training", "inference"],
-    ["tables"],
+    ["tables", "images"],
     ["estimators"],
     ["outliers", "model_selection"],
     ["persistence"],

@@ -56,13 +56,14 @@ def test_categories_and_missing_values(autoencoder):
                 OneHotEncoder(handle_unknown="ignore", sparse_output=False),
                 make_column_selector(dtype_exclude="number"),
             ),
-        ]
+        ],
+        verbose_feature_names_out=False,  # "weight", not "numbers__weight"
     ).set_output(transform="pandas")
     detector = AutoEncoderOutlierDetector(autoencoder, contamination=0.02, random_state=0)
     scaler = "passthrough" if autoencoder is None else StandardScaler().set_output(transform="pandas")
     pipeline = make_pipeline(columns, scaler, detector).fit(table)
     explanation = pipeline[-1].explain(pipeline[:-1].transform(table))
-    assert explanation.loc[7].idxmax() == "numbers__weight"
+    assert explanation.loc[7].idxmax() == "weight"
     assert pipeline.predict(table)[7] == -1
     assert pipeline.predict(pd.DataFrame({"kind": ["huge"], "size": [np.nan], "weight": [np.nan]})) in (-1, 1)
 

@@ -1,12 +1,18 @@
 """What the documentation shows works."""
 
+import inspect
+import pkgutil
 import re
 
 import numpy as np
+import pytest
 from other_processor import rows_alike
+from sklearn.base import BaseEstimator
+from sklearn.model_selection import GridSearchCV
 from sklearn.utils.estimator_checks import check_estimator
 
-import skae
+import skae.callbacks
+import skae.plotting
 from conftest import ROOT
 from skae import AutoEncoderTransformer
 
@@ -58,5 +64,54 @@ def test_the_readmes_examples_run(tmp_path, monkeypatch):
     names: dict = {}
     for code in python_blocks("README.md"):
         exec(code, names)
-    assert names["points"].shape == (1797, 2)
-    assert set(names["search"].predict(names["X"])) == {-1, 1}
+    assert set(names["detector"].predict(names["X_rest"])) == {-1, 1}
+
+
+def test_the_readmes_links_lead_somewhere():
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", (ROOT / "README.md").read_text())
+    assert len(links) > 15
+    assert not [link for link in links if not (ROOT / link).exists()]
+
+
+def test_pages_of_the_guide_are_short():
+    pages = {page.name: len(page.read_text().split()) for page in (ROOT / "docs" / "guide").glob("*.md")}
+    assert len(pages) > 15
+    assert max(pages.values()) <= 1200, pages
+
+
+PUBLIC = [
+    *(f"skae.{name}" for name in skae.__all__),
+    *(f"skae.plotting.{name}" for name in skae.plotting.__all__),
+    *(f"skae.callbacks.{name}" for name in skae.callbacks.__all__),
+    *(f"skae.networks.{name}" for name in ("ConvNetwork", "DenseNetwork", "LSTMNetwork", "MemoryNetwork")),
+    "skae.model_selection.BatchedGridSearchCV",
+    "skae.distributed.data_parallel",
+    "skae.dask.map_rows",
+    "skae.persistence.register_with_skops",
+    "skae.persistence.ArtifactError",
+    "skae.estimators.BaseAutoEncoder",
+    "skae.interfaces.Objective",
+]
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_public_names_have_a_page_with_an_example(name):
+    page = (ROOT / "docs" / "api" / "index.rst").read_text()
+    assert f"   {name.removeprefix('skae.')}\n" in page
+    assert ">>>" in inspect.getdoc(pkgutil.resolve_name(name))
+
+
+def with_parameters(name):
+    found = pkgutil.resolve_name(name)
+    return isinstance(found, type) and issubclass(found, BaseEstimator) and found is not skae.estimators.BaseAutoEncoder
+
+
+@pytest.mark.parametrize("name", filter(with_parameters, PUBLIC))
+def test_html_representations_link_to_that_page_and_describe_each_parameter(name):
+    kind = pkgutil.resolve_name(name)
+    searched = (skae.AutoEncoderTransformer(), {}) if issubclass(kind, GridSearchCV) else ()
+    shape = {"ConvNetwork": ((1, 8, 8),), "LSTMNetwork": ((8, 1),)}.get(kind.__name__, ())
+    estimator = kind(*searched, *shape)
+    assert estimator._get_doc_link().endswith(f"/api/generated/{name}.html")
+    described = re.findall(r'param-doc-description"[^>]*>\s*(\w+):', estimator._repr_html_())
+    assert set(described) >= set(estimator.get_params(deep=False))

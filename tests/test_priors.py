@@ -138,3 +138,21 @@ def test_invalid_priors(prior, n_components, message):
 def test_invalid_number_of_codes(n_samples):
     with pytest.raises(ValueError, match="'n_samples' parameter of sample must be an int"):
         priors.draw_codes(priors.normal, n_samples, 2, 0)
+
+
+def test_energy_distance_of_points():
+    a, b = np.array([[0.0], [2.0]]), np.array([[1.0], [5.0]])
+    # means of all pairs: 1 within a, 2 within b, (1 + 5 + 1 + 3) / 4 between
+    assert priors.energy_distance(a, b) == pytest.approx(np.sqrt(1 - (1 + 2) / (2 * 2.5)))
+    assert priors.energy_distance(a, a) == 0
+    assert priors.energy_distance(a, a + 1e6) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", priors.PRIORS)
+def test_energy_distance_of_draws_of_one_prior(name):
+    prior, n = priors.make_prior(name, 2), 1500  # in two blocks
+    distances = [
+        priors.energy_distance(priors.draw_codes(prior, n, 2, seed), priors.draw_codes(prior, n, 2, seed + 10))
+        for seed in range(5)
+    ]
+    assert np.mean(distances) == pytest.approx(n**-0.5, rel=0.3)

@@ -18,6 +18,7 @@ from skae.estimators.labels import PartlyLabelled, read_labels
 from skae.estimators.parameters import parameter
 from skae.estimators.transaction import of_one_fit
 from skae.interfaces import Network, Objective, RowSummary
+from skae.messages import listed
 from skae.objectives.conditional import ConditionalNetwork, ConditionalObjective
 from skae.objectives.variational import Likelihood
 from skae.priors import SAMPLING, draw_codes, normal
@@ -164,7 +165,7 @@ class ConditionalVariationalAutoEncoder(PartlyLabelled, DensityScores):
             raise ValueError(f"y holds {len(given)} classes for {n} rows: give one class, or one a row.")
         if not np.isin(given, self.classes_).all():
             unseen = sorted(set(given.tolist()) - set(self.classes_.tolist()), key=str)
-            raise ValueError(f"y holds {unseen}, which are not among classes_={self.classes_.tolist()}.")
+            raise ValueError(f"y holds {listed(unseen)}, which are not among classes_={listed(self.classes_)}.")
         return np.searchsorted(self.classes_, given)
 
     # ---- training ------------------------------------------------------------------------------------------

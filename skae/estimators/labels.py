@@ -17,6 +17,7 @@ from skae.distributed import current_processes
 from skae.estimators.base import NetworkEstimator
 from skae.estimators.preparation import TrainingData
 from skae.estimators.transaction import of_one_fit, transaction
+from skae.messages import listed
 from skae.tables import by_chunks, without_mask
 
 
@@ -130,7 +131,7 @@ class PartlyLabelled(NetworkEstimator):
             self.classes_ = found if len(found) else np.zeros(1, dtype=int)
         if len(new := np.setdiff1d(known, self.classes_)):
             raise ValueError(
-                f"y has classes {new.tolist()} that are not among classes_={self.classes_.tolist()} of the first fit."
+                f"y has classes {listed(new)} that are not among classes_={listed(self.classes_)} of the first fit."
             )
         numbers = np.full(len(y), -1)
         numbers[~unknown] = np.searchsorted(self.classes_, known)

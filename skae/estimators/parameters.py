@@ -12,6 +12,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, clone
 
 from skae._compat import HasMethods, Interval, StrOptions
+from skae.messages import listed
 from skae.networks import DenseNetwork, MemoryNetwork
 from skae.objectives import LOSSES
 from skae.precision import PRECISIONS
@@ -203,7 +204,7 @@ class SharedParameters(Parameters):
     def _refuse(self, table: Table) -> None:
         names = [column.name for column in table.columns if column.n_levels]
         raise ValueError(
-            f"Columns {names[:5]} of X are categories, for which {type(self).__name__} needs a dense network "
+            f"Columns {listed(names)} of X are categories, for which {type(self).__name__} needs a dense network "
             "(network=None, DenseNetwork() without output_activation, or MemoryNetwork()) and another loss than "
             "'binary_cross_entropy'. Change them, encode the columns (OneHotEncoder), or, where they are numbers, "
             "set categorical_features=None."

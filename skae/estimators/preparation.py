@@ -13,6 +13,7 @@ from skae.estimators.fitted import FittedNetwork
 from skae.estimators.parameters import SharedParameters
 from skae.inference import too_large_message
 from skae.interfaces import Network, RowSummary
+from skae.messages import listed
 from skae.networks import DenseNetwork, build_from_callable
 from skae.random import RandomStreams, derived_seeds, random_mask
 from skae.tables import TableLayout, TableNetwork
@@ -84,8 +85,8 @@ class PreparesTraining(SharedParameters, FittedNetwork):
             )
         if rows.unresolved_columns:
             warn_user(
-                f"Columns {list(rows.unresolved_columns)} of X vary too little for their distance from 0: float32, in "
-                "which networks compute, rounds their values. Centre them first (StandardScaler)."
+                f"Columns {listed(rows.unresolved_columns)} of X vary too little for their distance from 0: float32, "
+                "in which networks compute, rounds their values. Centre them first (StandardScaler)."
             )
         return rows
 

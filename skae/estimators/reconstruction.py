@@ -24,6 +24,19 @@ class BaseAutoEncoder(NetworkEstimator):
     """Base of all autoencoders: reconstructions and their errors.
 
     Subclasses override `_training_target` or `_make_objective`; see `NetworkEstimator`.
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> from sklearn.datasets import load_iris
+    >>> from skae.estimators import BaseAutoEncoder
+    >>> @dataclass(repr=False, eq=False)
+    ... class CentringAutoEncoder(BaseAutoEncoder):
+    ...     def _training_target(self, X, y):
+    ...         return X - X.mean(0)
+    >>> X, _ = load_iris(return_X_y=True)
+    >>> CentringAutoEncoder(2, random_state=0).fit(X).reconstruct(X).shape
+    (150, 4)
     """
 
     def _make_objective(self, network: Network, X: np.ndarray, target: np.ndarray | None) -> Objective:

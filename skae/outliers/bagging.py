@@ -17,6 +17,7 @@ from skae.estimators.batched_training import Fit
 from skae.estimators.fitted import adopt_state, fitted_state
 from skae.estimators.parallel_training import train_in_workers
 from skae.estimators.versioned import Versioned
+from skae.messages import listed
 from skae.outliers.errors import CHUNK_ROWS
 from skae.random import derived_seeds, seed_from
 from skae.tables import TableLayout, has_holes
@@ -42,7 +43,7 @@ class ColumnScaler:
             extent = high - low
             huge = np.flatnonzero(np.isinf(extent * len(X)))
         if len(huge):
-            raise ValueError(f"Columns {huge[:5].tolist()} of X hold values too large for float64 sums. Scale X.")
+            raise ValueError(f"Columns {listed(huge)} of X hold values too large for float64 sums. Scale X.")
         # the mean of a constant column is rounded, its minimum is not; one may be empty where rows are left out
         constant = ~(extent > 10 * np.finfo(X.dtype).eps * np.abs(low))
         unit = np.where(constant, 1.0, extent)  # squares of values in it do not overflow

@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted, c
 from skae.estimators.fitted import check_rows
 from skae.estimators.transaction import of_one_fit
 from skae.estimators.versioned import Versioned
+from skae.messages import listed
 from skae.outliers.errors import ErrorMeasure, cached_errors
 from skae.outliers.threshold import METRICS, best_threshold
 from skae.tables import Table, by_chunks
@@ -110,7 +111,7 @@ class FittedDetector(OutlierMixin, Versioned):
         y = column_or_1d(y)
         check_consistent_length(errors, y)
         if set(np.unique(y)) != {-1, 1}:
-            raise ValueError(f"y holds {np.unique(y)[:5]}; it must hold 1 for inliers and -1 for outliers, both.")
+            raise ValueError(f"y holds {listed(np.unique(y))}; it must hold 1 for inliers and -1 for outliers, both.")
         return self.set_threshold(best_threshold(errors, y, metric))
 
     @of_one_fit

@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_consistent_length
 from skae._compat import check_y, warn_user
 from skae.distributed import current_processes
 from skae.estimators.fit_key import check_agreement
+from skae.messages import listed
 from skae.random import derived_seeds, random_mask, seed_from
 from skae.tables import is_streamed, read_rows, read_stream, some_of, without_mask
 from skae.training import HELD_OUT, RowStream
@@ -52,8 +53,8 @@ def normal_rows(X: np.ndarray | RowStream, y) -> np.ndarray | RowStream:
     outlier = y == -1
     if not outlier.any() and (y != 1).any():
         warn_user(
-            f"y has the labels {pd.unique(y)[:5]} and no -1: all rows are trained on as normal ones. Label outliers "
-            "-1 and normal rows 1: where 1 stands for outliers, give np.where(y == 1, -1, 1)."
+            f"y has the labels {listed(pd.unique(y))} and no -1: all rows are trained on as normal ones. Label "
+            "outliers -1 and normal rows 1: where 1 stands for outliers, give np.where(y == 1, -1, 1)."
         )
     if outlier.all():
         raise ValueError("y labels every row -1: with novelty=True no row is left to train on.")

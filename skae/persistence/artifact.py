@@ -94,7 +94,21 @@ def load(path, *, network=None, corruption=None, prior=None):
 
     See Also
     --------
-    save : Save it; with an example.
+    save : Save an estimator.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> import skae
+    >>> from sklearn.datasets import load_iris
+    >>> X, _ = load_iris(return_X_y=True)
+    >>> autoencoder = skae.AutoEncoderTransformer(2, max_iter=5).fit(X)
+    >>> with TemporaryDirectory() as folder:
+    ...     skae.save(autoencoder, Path(folder, "iris.skae"))
+    ...     loaded = skae.load(Path(folder, "iris.skae"))
+    >>> bool((loaded.transform(X) == autoencoder.transform(X)).all())
+    True
     """
     return read_artifact(path, network=network, corruption=corruption, prior=prior)[0]
 

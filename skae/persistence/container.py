@@ -36,7 +36,21 @@ FREE_JSON = 2**19  # bytes, which take forty times as many when parsed; more onl
 
 
 class ArtifactError(ValueError):
-    """A file that is damaged, no artifact of skae's, or one that must not be loaded."""
+    """A file that is damaged, no artifact of skae's, or one that must not be loaded.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> import skae
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder, "notes.txt")
+    ...     _ = path.write_text("These are notes.")
+    ...     skae.load(path)
+    Traceback (most recent call last):
+    ...
+    skae.persistence.container.ArtifactError: ...
+    """
 
 
 def pack(document: Any, tensors: dict[str, Tensor]) -> list[bytes]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from skae.messages import listed
 from skae.persistence.computation import column_names
 from skae.tables import Table
 
@@ -20,7 +21,9 @@ def before_network(table: Table) -> Any:
 
     names, inputs, nodes, parts = column_names(table), [], [], []
     if taken := {*names} & {*RESERVED, *(f"reconstruction_{name}" for name in names)}:
-        raise ValueError(f"Columns {sorted(taken)} of X have the names of inputs or outputs of the file: rename them.")
+        raise ValueError(
+            f"Columns {listed(sorted(taken))} of X have the names of inputs or outputs of the file: rename them."
+        )
     for name, column in zip(names, table.columns, strict=True):
         is_text, part = False, name
         if column.levels is not None:

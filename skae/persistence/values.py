@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from skae.messages import listed
 from skae.persistence.container import ArtifactError
 
 LONG = 32  # lists of so many floats or texts become arrays
@@ -144,7 +145,7 @@ class Reader:
     def check_all_used(self) -> None:
         """Raise where an array of the file or an object of the user's was not asked for."""
         if self.tensors:
-            raise ArtifactError(f"it holds arrays that belong to nothing: {sorted(self.tensors)[:5]}")
+            raise ArtifactError(f"it holds arrays that belong to nothing: {listed(sorted(self.tensors))}")
         unused = [name for name, value in self.given.items() if value is not None and name not in self.taken]
         if unused:
             raise ArtifactError(f"its {unused[0]} is no code of yours: load it without {unused[0]}=")

@@ -6,7 +6,9 @@ from skae.plotting.explanation import ExplanationDisplay
 from skae.plotting.loss_curve import LossCurveDisplay
 from skae.plotting.manifold import ManifoldDisplay
 from skae.plotting.reconstruction import ReconstructionDisplay
+from skae.plotting.samples import SampleDisplay
 from skae.plotting.signals import SignalDisplay
+from skae.plotting.threshold import ThresholdDisplay
 
 __all__ = [
     "CodeDisplay",
@@ -15,5 +17,7 @@ __all__ = [
     "LossCurveDisplay",
     "ManifoldDisplay",
     "ReconstructionDisplay",
+    "SampleDisplay",
     "SignalDisplay",
+    "ThresholdDisplay",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from skae._compat import check_matplotlib_support
@@ -14,11 +15,23 @@ class Display:
     figure_: Any
 
     def _set_axes(self, ax, figsize=None, *, frame=True):
-        """Return ``ax``, or new axes if it is None. Hide two sides of the frame, or all without ``frame``."""
+        """Return ``ax``, or new axes if it is None. Hide two sides of the frame, or all and the ticks without it."""
         check_matplotlib_support(f"{type(self).__name__}.plot")
         import matplotlib.pyplot as plt
 
         self.ax_ = plt.subplots(figsize=figsize, layout="constrained")[1] if ax is None else ax
         self.figure_ = self.ax_.figure
         self.ax_.spines[["top", "right"] if frame else slice(None)].set_visible(False)
+        if not frame:
+            self.ax_.set(xticks=[], yticks=[])
         return self.ax_
+
+
+def add_legend(ax, handles: Sequence[Any] | None = None, labels: Sequence[str] | None = None, line: Any = None):
+    """Draw a legend within the axes, above all else, and return it; a ``line`` over the whole height ends below it."""
+    from skae.plotting.fitting import FittedLegend
+
+    if handles is None or labels is None:
+        handles, labels = ax.get_legend_handles_labels()
+    FittedLegend(ax, handles, labels, line)
+    return ax.get_legend()

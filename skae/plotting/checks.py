@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.utils.validation import column_or_1d
+from sklearn.utils.validation import check_array, column_or_1d
+
+from skae.messages import listed
 
 
 def check_at_least_one(name: str, value: int) -> None:
@@ -15,14 +17,31 @@ def check_at_least_one(name: str, value: int) -> None:
         raise ValueError(f"{name}={value} must be 1 or more.")
 
 
-def one_label_per_row(y, n_rows: int) -> np.ndarray | None:
+def one_label_per_row(y, n_rows: int, name: str = "y") -> np.ndarray | None:
     """Return y as an array of ``n_rows`` labels, or None if it is None."""
     if y is None:
         return None
-    y = column_or_1d(y, input_name="y")
+    y = column_or_1d(y, input_name=name)
     if len(y) != n_rows:
-        raise ValueError(f"y has {len(y)} labels for {n_rows} rows: pass one label per row.")
+        raise ValueError(f"{name} has {len(y)} labels for {n_rows} rows: pass one label per row.")
     return y
+
+
+def outlier_labels(y, n_rows: int, name: str = "y") -> np.ndarray | None:
+    """Return y as an array of ``n_rows`` labels, each +1 or -1, or None if it is None."""
+    y = one_label_per_row(y, n_rows, name)
+    if y is not None and not ((y == 1) | (y == -1)).all():
+        raise ValueError(
+            f"{name} has the labels {listed(np.unique(y))}, but inliers must be labelled +1 and outliers -1. If "
+            f"outliers are labelled 1, pass np.where({name} == 1, -1, 1)."
+        )
+    return y
+
+
+def errors_of_rows(errors) -> np.ndarray:
+    """Return errors as an array of finite numbers, one for each row."""
+    errors = column_or_1d(errors, dtype=np.float64, input_name="errors")
+    return check_array(errors, ensure_2d=False, input_name="errors")
 
 
 def one_row(x) -> Any:

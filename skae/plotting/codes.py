@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.utils.validation import check_array
 
 from skae._compat import check_matplotlib_support
-from skae.plotting.axes import Display
+from skae.plotting.axes import Display, add_legend
 from skae.plotting.checks import one_label_per_row
 from skae.plotting.fitted import codes_of_rows
-
-MAX_CLASSES = 20  # more colours are too similar
+from skae.plotting.style import MAX_CLASSES, class_style
 
 
 class CodeDisplay(Display):
@@ -36,6 +37,8 @@ class CodeDisplay(Display):
         The points.
     legend_ : matplotlib Legend or None
         Legend of the classes. None if y does not hold classes.
+    names_ : list of matplotlib Text
+        Names of the classes among the points. Those that would cover another are not visible.
     colorbar_ : matplotlib Colorbar or None
         Colour bar of the numbers. None if y does not hold numbers.
     ax_ : matplotlib Axes
@@ -65,7 +68,8 @@ class CodeDisplay(Display):
         """Draw the points.
 
         y is treated as classes if it has at most 20 distinct values and none is a fraction. Each class gets its own
-        colour and an entry in the legend. Other numbers get a colour bar.
+        colour and marker and an entry in the legend. Its name is written in its middle, unless it would cover another
+        name. Other numbers get a colour bar.
 
         Parameters
         ----------
@@ -86,25 +90,61 @@ class CodeDisplay(Display):
         """
         classes, indices = _classes(self.y)
         ax = self._set_axes(ax)
-        size = np.clip(2e4 / len(self.codes), 4, 25)
-        options = {"s": size, "alpha": 0.8, "linewidths": 0, **(scatter_kw or {})}
+        options = {"s": np.clip(2e4 / len(self.codes), 4, 25), "alpha": 0.8, "linewidths": 0, **(scatter_kw or {})}
         self.legend_ = self.colorbar_ = None
-        if classes is not None:
-            colors = _colors(len(classes))
-            self.scatter_ = ax.scatter(
-                *self.codes.T, **{"c": indices, "cmap": colors, "vmin": 0, "vmax": colors.N - 1, **options}
-            )
-            handles, _ = self.scatter_.legend_elements(num=list(range(len(classes))))
-            self.legend_ = ax.legend(
-                handles, classes, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, handlelength=1
-            )
-        else:
-            self.scatter_ = ax.scatter(*self.codes.T, **{"c": self.y, **options})
-            if self.y is not None:
-                self.colorbar_ = ax.figure.colorbar(self.scatter_, ax=ax)
-                self.colorbar_.outline.set_visible(False)
+        self.names_ = []
         ax.set(xlabel=f"{self.name} 1", ylabel=f"{self.name} 2")
+        if classes is not None:
+            self._draw_classes(classes, indices, options)
+            return self
+        self.scatter_ = ax.scatter(*self.codes.T, **{"c": self.y, **options})
+        if self.y is not None:
+            self.colorbar_ = ax.figure.colorbar(self.scatter_, ax=ax)
+            self.colorbar_.outline.set_visible(False)
         return self
+
+    def _draw_classes(self, classes: np.ndarray, indices: Any, options: dict):
+        import matplotlib as mpl
+
+        ax, styles = self.ax_, [class_style(index) for index in range(len(classes))]
+        colors = mpl.colors.ListedColormap([color for color, _ in styles])
+        defaults = {"c": indices, "cmap": colors, "vmin": 0, "vmax": colors.N - 1}
+        self.scatter_ = ax.scatter(*self.codes.T, **{**defaults, **options})
+        if "marker" in options:
+            styles = [(color, options["marker"]) for color, _ in styles]
+        else:
+            markers = [mpl.markers.MarkerStyle(marker) for _, marker in styles]
+            paths = [marker.get_path().transformed(marker.get_transform()) for marker in markers]
+            self.scatter_.set_paths([paths[index] for index in indices])  # one collection, so that no class is on top
+        look = {"ls": "none", "markeredgewidth": 0, "alpha": options["alpha"]}
+        handles = [mpl.lines.Line2D([], [], color=color, marker=marker, **look) for color, marker in styles]
+        self.legend_ = add_legend(ax, handles, [str(name) for name in classes])
+        self._add_names(classes, indices)
+
+    def _add_names(self, classes: np.ndarray, indices: Any):
+        """Write the name of each class in its middle, where it covers no other."""
+        from matplotlib.patheffects import withStroke
+
+        from skae.plotting.fitting import Fitter
+
+        look = {"in_layout": False, "weight": "bold", "path_effects": [withStroke(linewidth=3, foreground="white")]}
+        for index, name in enumerate(classes):
+            codes = self.codes[indices == index]
+            middle = codes[((codes - np.median(codes, axis=0)) ** 2).sum(1).argmin()]  # a point, not a hole in a ring
+            text = self.ax_.text(*middle, str(name), ha="center", va="center", **look)
+            self.names_.append(text)
+        Fitter(self.ax_, self._fit_names)
+
+    def _fit_names(self, renderer):
+        ax, self.legend_ = self.ax_, self.ax_.get_legend()  # one that fits the axes
+        taken = [] if self.legend_ is None else [self.legend_.get_window_extent(renderer)]
+        for text in self.names_:
+            text.set_visible(True)
+            box = text.get_window_extent(renderer).padded(2)
+            is_within = all(ax.bbox.contains(*corner) for corner in (box.min, box.max))
+            text.set_visible(is_within and not any(box.overlaps(other) for other in taken))
+            if text.get_visible():
+                taken.append(box)
 
     @classmethod
     def from_estimator(cls, estimator, X, y=None, *, reducer=None, ax=None, scatter_kw=None):
@@ -210,7 +250,7 @@ class CodeDisplay(Display):
         return cls(codes=Z, y=one_label_per_row(y, len(Z))).plot(ax, scatter_kw=scatter_kw)
 
 
-def _classes(y) -> tuple[np.ndarray | None, np.ndarray | None]:
+def _classes(y) -> tuple[np.ndarray | None, Any]:
     """Return the classes in y, sorted, and the class index of each label. Return None twice if y holds no classes."""
     if y is None:
         return None, None
@@ -224,11 +264,3 @@ def _classes(y) -> tuple[np.ndarray | None, np.ndarray | None]:
         f"y has {len(classes)} classes, but at most {MAX_CLASSES} are supported: pass fewer classes, or numbers, which "
         "get a colour bar."
     )
-
-
-def _colors(n_classes: int):
-    """Return one colour per class. The first ten are strong, the others pale."""
-    import matplotlib as mpl
-
-    pairs = mpl.color_sequences["tab20"]  # each strong colour is followed by its pale version
-    return mpl.colors.ListedColormap([*pairs[::2], *pairs[1::2]][:n_classes])

@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from skae._compat import check_matplotlib_support
-from skae.plotting.axes import Display
-from skae.plotting.checks import one_label_per_row
+from skae.plotting.axes import Display, add_legend
+from skae.plotting.checks import errors_of_rows, outlier_labels
 from skae.plotting.fitted import fitted_detector
+from skae.plotting.style import BLUE, LIGHT_BLUE, ORANGE
 
-KINDS = {1: ("inliers", "tab:blue"), -1: ("outliers", "tab:red")}
+KINDS: dict[int, dict[str, Any]] = {
+    1: {"label": "inliers", "color": LIGHT_BLUE},
+    # hatched in black, without edges
+    -1: {"label": "outliers", "facecolor": ORANGE, "edgecolor": "black", "linewidth": 0, "hatch": "/////"},
+}
 
 
 class ErrorHistogramDisplay(Display):
     """Histogram of reconstruction errors, with the threshold above which rows are outliers.
 
-    It is recommended to use `from_estimator` to create a display. All parameters are stored as attributes.
+    It is recommended to use `from_estimator` or `from_predictions` to create a display. All parameters are stored as
+    attributes.
 
     Parameters
     ----------
     errors : ndarray of shape (n_samples,)
         Reconstruction errors.
-    threshold : float
-        Error above which a row is an outlier.
+    threshold : float, default=None
+        Error above which a row is an outlier. If None, it is not drawn.
     y : ndarray of shape (n_samples,), default=None
         Labels of the rows: +1 for inliers, -1 for outliers.
 
@@ -32,12 +40,16 @@ class ErrorHistogramDisplay(Display):
         Histogram of all errors. With ``y``, one histogram of the inliers and one of the outliers.
     bin_edges_ : ndarray of shape (n_bins + 1,)
         Edges of the bins, which are the same for all histograms.
-    line_ : matplotlib Line2D
-        Line at the threshold.
+    line_ : matplotlib Line2D or None
+        Line at the threshold. None if there is none.
     ax_ : matplotlib Axes
         Axes with the histogram.
     figure_ : matplotlib Figure
         Figure with the axes.
+
+    See Also
+    --------
+    ThresholdDisplay : Precision and recall against the threshold.
 
     Examples
     --------
@@ -54,7 +66,7 @@ class ErrorHistogramDisplay(Display):
     >>> plt.show()  # doctest: +SKIP
     """
 
-    def __init__(self, *, errors, threshold, y=None):
+    def __init__(self, *, errors, threshold=None, y=None):
         self.errors = errors
         self.threshold = threshold
         self.y = y
@@ -87,28 +99,21 @@ class ErrorHistogramDisplay(Display):
         ValueError
             If ``log`` is True and an error or the threshold is not positive.
         """
-        lowest = min(self.errors.min(), self.threshold)
-        if log and lowest <= 0:
-            what = "threshold" if lowest == self.threshold else "lowest error"
-            raise ValueError(f"log=True needs positive values, but the {what} is {lowest:.3g}: set log=False.")
+        if log:
+            check_positive(self.errors, self.threshold)
         ax = self._set_axes(ax)
         if log:
             ax.set_xscale("log")
             self.bin_edges_ = np.geomspace(self.errors.min(), self.errors.max(), bins + 1)
         else:
             self.bin_edges_ = np.histogram_bin_edges(self.errors, bins)
-        groups: list[tuple[np.ndarray, str | None, str]] = [(self.errors, None, "tab:blue")]
+        groups: list[tuple[np.ndarray, dict]] = [(self.errors, {"color": BLUE})]
         if self.y is not None:
-            groups = [(self.errors[self.y == sign], *kind) for sign, kind in KINDS.items() if (self.y == sign).any()]
-        hist_kw = {"alpha": 0.6, **(hist_kw or {})}
-        self.bars_ = [
-            ax.hist(errors, self.bin_edges_, **{"color": color, "label": label, **hist_kw})[2]
-            for errors, label, color in groups
-        ]
-        label = f"threshold {self.threshold:.3g}"
-        self.line_ = ax.axvline(self.threshold, **{"color": "black", "ls": "--", "label": label, **(line_kw or {})})
+            groups = [(self.errors[self.y == sign], kind) for sign, kind in KINDS.items() if (self.y == sign).any()]
+        hist_kw = {"alpha": 0.7, **(hist_kw or {})}
+        self.bars_ = [ax.hist(errors, self.bin_edges_, **{**kind, **hist_kw})[2] for errors, kind in groups]
         ax.set(xlabel="reconstruction error", ylabel="density" if hist_kw.get("density") else "number of rows")
-        ax.legend(frameon=False)
+        self.line_ = draw_threshold(ax, self.threshold, line_kw)
         return self
 
     @classmethod
@@ -155,11 +160,72 @@ class ErrorHistogramDisplay(Display):
         check_matplotlib_support(f"{cls.__name__}.from_estimator")
         detector = fitted_detector(estimator)
         errors = -detector.score_samples(X)
-        y = one_label_per_row(y, len(errors))
-        if y is not None and not ((y == 1) | (y == -1)).all():
-            raise ValueError(
-                f"y has the labels {np.unique(y)[:5]}, but inliers must be labelled +1 and outliers -1. If outliers "
-                "are labelled 1, pass np.where(y == 1, -1, 1)."
-            )
-        display = cls(errors=errors, threshold=detector.threshold_, y=y)
+        display = cls(errors=errors, threshold=detector.threshold_, y=outlier_labels(y, len(errors)))
         return display.plot(ax, bins=bins, log=log, hist_kw=hist_kw, line_kw=line_kw)
+
+    @classmethod
+    def from_predictions(
+        cls, y_true, errors, *, threshold=None, bins=50, log=False, ax=None, hist_kw=None, line_kw=None
+    ):
+        """Draw errors of rows, and a threshold if there is one.
+
+        Parameters
+        ----------
+        y_true : array-like of shape (n_samples,) or None
+            Labels of the rows: +1 for inliers, -1 for outliers. If given, inliers and outliers have separate
+            histograms.
+        errors : array-like of shape (n_samples,)
+            Errors of the rows, such as minus the ``score_samples`` of an outlier detector.
+        threshold : float, default=None
+            Error above which a row is an outlier. If None, it is not drawn.
+        bins : int, default=50
+            Number of bins.
+        log : bool, default=False
+            Whether the error axis is logarithmic, with bins of equal width on that axis. Use it if a few errors are
+            much larger than the others.
+        ax : matplotlib Axes, default=None
+            Axes to draw on. If None, a new figure is made.
+        hist_kw : dict, default=None
+            Keyword arguments for `matplotlib.axes.Axes.hist`. With ``{"log": True}`` the axis of counts is
+            logarithmic, so that a few outliers are visible among many inliers.
+        line_kw : dict, default=None
+            Keyword arguments for `matplotlib.axes.Axes.axvline`, which draws the threshold.
+
+        Returns
+        -------
+        display : ErrorHistogramDisplay
+            Object that holds the errors.
+
+        Raises
+        ------
+        ValueError
+            If ``errors`` are not finite numbers, ``y_true`` does not have one label of +1 or -1 per row, or ``log`` is
+            True and an error or the threshold is not positive.
+        """
+        check_matplotlib_support(f"{cls.__name__}.from_predictions")
+        errors = errors_of_rows(errors)
+        display = cls(errors=errors, threshold=threshold, y=outlier_labels(y_true, len(errors), name="y_true"))
+        return display.plot(ax, bins=bins, log=log, hist_kw=hist_kw, line_kw=line_kw)
+
+
+def check_positive(errors: np.ndarray, threshold: float | None) -> None:
+    """Raise where errors or a threshold cannot be drawn on a logarithmic axis."""
+    for what, value in {"lowest error": errors.min(), "threshold": threshold}.items():
+        if value is not None and value <= 0:
+            raise ValueError(f"log=True needs positive values, but the {what} is {value:.3g}: set log=False.")
+
+
+def draw_threshold(ax, threshold: float | None, line_kw: dict | None):
+    """Draw a line at the threshold, if there is one, and the legend; return the line. All else has been drawn."""
+    from skae.plotting.fitting import label_logarithms
+
+    line = None
+    if threshold is not None:
+        options = {"color": "black", "ls": "--", "label": f"threshold {threshold:.3g}", **(line_kw or {})}
+        line = ax.axvline(threshold, **options)
+    for axis in (ax.xaxis, ax.yaxis):
+        if axis.get_scale() == "log":
+            label_logarithms(axis)
+    if ax.get_legend_handles_labels()[0]:
+        add_legend(ax, line=line)
+    return line

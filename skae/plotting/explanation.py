@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from skae._compat import check_matplotlib_support
-from skae.plotting.axes import Display
+from skae.images import as_images
+from skae.plotting.axes import Display, add_legend
 from skae.plotting.checks import check_at_least_one, one_row
 from skae.plotting.fitted import fitted_detector, row_with_error, rows_of_numbers
-from skae.plotting.shapes import GAP, as_images, as_sequences, imshow_options, scaled_images
+from skae.plotting.shapes import GAP, as_sequences, imshow_options, scaled_images
 from skae.plotting.signals import title_of_error
+from skae.plotting.style import BLUE, ORANGE, class_style
 
-COLOR, COLOR_OF_OTHERS = "tab:red", "lightgray"
-INCHES_OF_BAR, INCHES_OF_IMAGE = 0.28, 2.2
-INCHES_FOR_LABELS, INCHES_FOR_TITLE = 0.9, 0.6
-FIGSIZE_OF_SEQUENCE = (8, 4)
+INCHES_OF_BAR, INCHES_OF_IMAGE = 0.28, 1.7
+INCHES_FOR_LABELS, INCHES_FOR_TITLE = 1.0, 0.75
+FIGSIZE_OF_SEQUENCE = (6.4, 3.8)
+POINTS_AFTER_BAR, LEAST_SHARE_OF_BARS = 4, 0.4
+POINTS_OF_BAR = (6, 6, 4)  # before, of and after a bar of colours
 HEIGHT_OF_ERROR = 0.25  # share of the axes that the error of a sequence takes
 
 
@@ -86,7 +90,7 @@ class ExplanationDisplay(Display):
         self.sequence_shape = sequence_shape
 
     def plot(self, ax=None, *, max_features=10, error_kw=None):
-        """Draw the error. The title says whether it is above the threshold.
+        """Draw the error. The title says whether the row is an outlier.
 
         Features are drawn as bars, with the value in the row and the value in the reconstruction beside each bar. An
         image is drawn beside its reconstruction and a map of the error. A sequence is drawn as curves of its channels,
@@ -127,10 +131,11 @@ class ExplanationDisplay(Display):
             self._draw_sequence(ax, error_kw or {})
         else:
             self._draw_bars(ax, max_features, error_kw or {})
-        self.ax_.set_title(title_of_error(self.error, self.threshold))
         return self
 
     def _draw_bars(self, ax, max_features: int, options: dict):
+        from skae.plotting.fitting import Fitter
+
         order = np.argsort(-self.contributions, kind="stable")
         shown, others = order[:max_features], order[max_features:]
         widths = [*self.contributions[shown]]
@@ -141,17 +146,23 @@ class ExplanationDisplay(Display):
             labels.append(f"{len(others)} other" + "s" * (len(others) > 1))
             values.append("")
         n = len(widths)
-        ax = self._set_axes(ax, (7, n * INCHES_OF_BAR + INCHES_FOR_LABELS))
-        colors = [COLOR] * len(shown) + [COLOR_OF_OTHERS] * (n - len(shown))
+        ax = self._set_axes(ax, (6.4, n * INCHES_OF_BAR + INCHES_FOR_LABELS))
+        colors = [ORANGE] * len(shown) + ["lightgray"] * (n - len(shown))
         self.bars_ = ax.barh(range(n), widths, **{"color": colors, **options})
-        small: dict[str, Any] = {"va": "center", "fontsize": "small", "color": "dimgray"}
-        for i, text in enumerate(values):
-            ax.annotate(text, (max(widths[i], 0), i), (4, 0), textcoords="offset points", **small)
+        ax.set_title(**title_of_error(self.error, self.threshold))
         ax.set_yticks(range(n), labels)
         ax.tick_params(axis="y", length=0)
         ax.set(ylim=(n - 0.5, -0.5), xlabel="part of the error")
+        small: dict[str, Any] = {"va": "center", "color": "dimgray", "textcoords": "offset points", "in_layout": False}
+        texts = [
+            ax.annotate(text, (max(width, 0), i), (POINTS_AFTER_BAR, 0), **small)
+            for i, (text, width) in enumerate(zip(values, widths, strict=True))
+        ]
+        Fitter(ax, partial(_fit_bars, ax, texts, ax.get_xlim()))
 
     def _draw_image(self, ax, options: dict):
+        from skae.plotting.fitting import Fitter
+
         images, grey = scaled_images(np.stack([self.x, self.reconstruction]), self.image_shape, self.x, {})
         error = as_images(self.contributions[None], self.image_shape)[0]
         height, width, *channels = images.shape[1:]
@@ -162,15 +173,26 @@ class ExplanationDisplay(Display):
         ax = self._set_axes(ax, figsize, frame=False)
         largest = np.abs(error).max() or 1.0
         signed = error.min() < 0
-        cmap, lowest = ("coolwarm", -largest) if signed else ("inferno", 0)
+        # of a signed error the sign is the lightness, so that it can be seen on paper, too
+        cmap, lowest = ("cividis", -largest) if signed else ("inferno", 0)
         heat = imshow_options(options, cmap=cmap, vmin=lowest, vmax=largest)
         lefts = [0, step, 2 * step]
         for left, image, scale in zip(lefts, [*images, error], [grey, grey, heat], strict=True):
-            self.image_ = ax.imshow(image, **{"extent": (left, left + width, height, 0), **scale})
-        ax.figure.colorbar(self.image_, cax=ax.inset_axes([1.02, 0, 0.025, 1])).outline.set_visible(False)
-        ax.set(xlim=(0, lefts[2] + width), ylim=(height, 0), yticks=[])
-        ax.set_xticks([left + width / 2 for left in lefts], ["image", "reconstruction", "part of the error"])
+            image = ax.imshow(image, **{"extent": (left, left + width, height, 0), **scale})
+        self.image_ = image
+        ax.set_title(**title_of_error(self.error, self.threshold))
+        ax.set_xticks([left + width / 2 for left in lefts], ["input", "reconstruction", "error"])
         ax.tick_params(axis="x", length=0)
+        # the colours and their limits are within the axes, beside the images
+        low, high = image.get_clim()
+        colors = np.linspace(high, low, 256)[:, None]
+        bar = ax.imshow(colors, cmap=image.get_cmap(), norm=image.norm)
+        limits = [
+            ax.text(0, y, f"{value:.2g}", va=va, in_layout=False)
+            for y, value, va in ((0, high, "top"), (height, low, "bottom"))
+        ]
+        ax.set(xlim=(0, lefts[2] + width), ylim=(height, 0), yticks=[])
+        Fitter(ax, partial(_fit_image, ax, bar, limits, lefts[2] + width, height))
 
     def _draw_sequence(self, ax, options: dict):
         x, reconstruction, contributions = as_sequences(
@@ -179,21 +201,25 @@ class ExplanationDisplay(Display):
         (n_steps, n_channels), error = x.shape, contributions.sum(1)
         steps = np.arange(n_steps)
         ax = self._set_axes(ax, FIGSIZE_OF_SEQUENCE)
-        colors = ["black"] if n_channels == 1 else [f"C{channel}" for channel in range(n_channels)]
+        colors = ["black"] if n_channels == 1 else [class_style(channel)[0] for channel in range(n_channels)]
         for channel, color in enumerate(colors):
             ax.plot(steps, x[:, channel], color=color, label="input" if n_channels == 1 else f"channel {channel + 1}")
         for channel, color in enumerate(colors):
             label = "_" if channel else "reconstruction"
-            ax.plot(steps, reconstruction[:, channel], color=color, ls="--", lw=1, label=label)
-        ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+            other = BLUE if n_channels == 1 else color
+            ax.plot(steps, reconstruction[:, channel], color=other, ls="--", lw=1.2, label=label)
+        ax.margins(x=0)
+        ax.set(xlabel="step")
+        ax.set_title(**title_of_error(self.error, self.threshold))
         low, high = ax.dataLim.intervaly
         ticks = [tick for tick in ax.get_yticks() if low <= tick <= high]
         ax.set_ylim(high - (high - low or 1.0) / (0.95 - HEIGHT_OF_ERROR))
-        ax.set(xlabel="step", ylabel="value", yticks=ticks)
-        ax.margins(x=0)
+        add_legend(ax)
+        ax.set_yticks(ticks)
+        ax.set_ylabel("value", y=(1 + HEIGHT_OF_ERROR) / 2)
 
         below = ax.inset_axes([0, 0, 1, HEIGHT_OF_ERROR], sharex=ax, facecolor="none")
-        self.area_ = below.fill_between(steps, error, **{"color": COLOR, "lw": 0, **options})
+        self.area_ = below.fill_between(steps, error, **{"color": ORANGE, "lw": 0, **options})
         below.tick_params(axis="x", bottom=False, labelbottom=False)
         below.set_ylabel("error")
         below.margins(0)
@@ -254,6 +280,46 @@ class ExplanationDisplay(Display):
             sequence_shape=sequence_shape,
         )
         return display.plot(ax, max_features=max_features, error_kw=error_kw)
+
+
+def _fit_bars(ax, texts: list, limits: tuple[float, float], renderer) -> None:
+    """Choose the font sizes, and extend the axes to the right until the texts beside the bars are within."""
+    from skae.plotting.fitting import are_apart, extent_in_points, font_size, shrink, size_in_points
+
+    width, _ = size_in_points(ax)
+    ends = np.array([text.xy[0] for text in texts])
+    low, high = limits
+
+    def fit() -> bool:
+        shares = 1 - np.array([POINTS_AFTER_BAR + extent_in_points(text, renderer)[0] for text in texts]) / width
+        ax.set_xlim(low, max(high, low + ((ends - low) / np.maximum(shares, LEAST_SHARE_OF_BARS)).max()))
+        return shares.min() > LEAST_SHARE_OF_BARS and are_apart(texts, renderer)
+
+    shrink(texts, font_size("small"), fit)
+    labels = ax.get_yticklabels()
+    shrink(labels, font_size(), partial(are_apart, labels, renderer))
+
+
+def _fit_image(ax, bar, limits: list, right: float, height: float, renderer) -> None:
+    """Make room for the bar of colours and its limits, and choose the font size of the labels."""
+    from skae.plotting.fitting import are_apart, extent_in_points, font_size, shrink, size_in_points
+
+    axes_width, axes_height = size_in_points(ax)
+    before, thickness, after = POINTS_OF_BAR
+
+    def measure() -> tuple[float, float]:  # the room beside the images and the size of a pixel
+        room = before + thickness + after + max(extent_in_points(text, renderer)[0] for text in limits)
+        return room, min(max(axes_width - room, 0.5 * axes_width) / right, axes_height / height)
+
+    shrink(limits, font_size(), lambda: 2.4 * limits[0].get_fontsize() <= measure()[1] * height)
+    room, pixel = measure()
+    ax.set_xlim(0, right + room / pixel)
+    bar.set_extent((right + before / pixel, right + (before + thickness) / pixel, height, 0))
+    for text in limits:
+        text.set_x(right + (before + thickness + after) / pixel)
+    ax.apply_aspect()
+    labels = ax.get_xticklabels()
+    shrink(labels, font_size(), partial(are_apart, labels, renderer))
 
 
 def _instead(value, other) -> str:

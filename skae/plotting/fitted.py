@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skae.estimators import BaseAutoEncoder
 from skae.estimators.base import NetworkEstimator
+from skae.messages import listed
 from skae.outliers import AutoEncoderOutlierDetector
 
 
@@ -65,7 +66,7 @@ def rows_of_numbers(estimator, X) -> np.ndarray:
     rows, table = checked_rows(estimator, X), estimator._table
     if any(table.n_levels):
         names = [column.name for column in table.columns if column.n_levels]
-        raise ValueError(f"Columns {names[:5]} of X are categories, which cannot be drawn: see ExplanationDisplay.")
+        raise ValueError(f"Columns {listed(names)} of X are categories, which cannot be drawn: see ExplanationDisplay.")
     return rows
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from skae._compat import check_matplotlib_support
-from skae.plotting.axes import Display
+from skae.plotting.axes import Display, add_legend
 from skae.plotting.fitted import fitted_autoencoder
+from skae.plotting.style import BLUE, ORANGE
 
 
 class LossCurveDisplay(Display):
@@ -83,14 +84,14 @@ class LossCurveDisplay(Display):
                 f"{len(self.loss_curve)}, but they must have the same number: use NaN for epochs without held-out rows."
             )
         ax = self._set_axes(ax)
+        from skae.plotting.fitting import label_logarithms
+
         epochs = np.arange(1, len(self.loss_curve) + 1)
-        (self.line_,) = ax.plot(
-            epochs, self.loss_curve, **{"color": "tab:blue", "label": "training", **(line_kw or {})}
-        )
+        (self.line_,) = ax.plot(epochs, self.loss_curve, **{"color": BLUE, "label": "training", **(line_kw or {})})
         monitored = self.line_
         self.validation_line_ = self.best_point_ = None
         if self.validation_loss_curve is not None:
-            options = {"color": "tab:orange", "label": "held out", **(validation_kw or {})}
+            options = {"color": ORANGE, "ls": "--", "label": "held out", **(validation_kw or {})}
             (self.validation_line_,) = ax.plot(epochs, self.validation_loss_curve, **options)
             if self.best_epoch is None or np.isfinite(self.validation_loss_curve[self.best_epoch - 1]):
                 monitored = self.validation_line_
@@ -100,7 +101,9 @@ class LossCurveDisplay(Display):
             (self.best_point_,) = ax.plot([self.best_epoch], [best], "o", **options)
         ax.set(xlabel="epoch", ylabel="loss", **({"yscale": "log"} if log else {}))
         ax.xaxis.get_major_locator().set_params(integer=True)
-        ax.legend(frameon=False)
+        if log:
+            label_logarithms(ax.yaxis)
+        add_legend(ax)
         return self
 
     @classmethod

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from scipy.special import ndtri
 
@@ -86,6 +88,8 @@ class ManifoldDisplay(Display):
         ValueError
             If ``image_shape`` is not the shape of an image with n_features values.
         """
+        from skae.plotting.fitting import Fitter
+
         n = len(self.steps)
         images, options = scaled_images(self.images.reshape(n * n, -1), self.image_shape, self.images, image_kw or {})
         _, height, width, *channels = images.shape
@@ -97,11 +101,13 @@ class ManifoldDisplay(Display):
         ax = self._set_axes(ax, figsize, frame=False)
         edges = (-0.5, n - 0.5, -0.5, n - 0.5)
         self.image_ = ax.imshow(mosaic, **{"extent": edges, "aspect": height / width, **options})
-        ticks = np.linspace(0, n - 1, min(n, MAX_TICKS)).round().astype(int)
+        n_ticks = min(n, MAX_TICKS - (n % 2 == 0))  # so that they are symmetric
+        ticks = np.linspace(0, n - 1, n_ticks).round().astype(int)
         labels = [[f"{value:.2g}" for value in component] for component in self.steps[ticks].T]
         ax.set_xticks(ticks, labels[0])
         ax.set_yticks(ticks, labels[1])
         ax.set(xlabel="code 1", ylabel="code 2")
+        Fitter(ax, partial(_fit_ticks, ax))
         return self
 
     @classmethod
@@ -174,6 +180,14 @@ class ManifoldDisplay(Display):
         rows = autoencoder.inverse_transform(Z) if y is None else autoencoder.inverse_transform(Z, y)
         display = cls(steps=steps, images=np.asarray(rows).reshape(n_steps, n_steps, -1), image_shape=image_shape)
         return display.plot(ax, image_kw=image_kw)
+
+
+def _fit_ticks(ax, renderer) -> None:
+    from skae.plotting.fitting import are_apart, font_size, shrink
+
+    for axis in (ax.xaxis, ax.yaxis):
+        texts = axis.get_ticklabels()
+        shrink(texts, font_size(), partial(are_apart, texts, renderer))
 
 
 def _has_normal_prior(autoencoder) -> bool:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from skae._compat import check_matplotlib_support
-from skae.plotting.axes import Display
+from skae.plotting.axes import Display, add_legend
 from skae.plotting.checks import one_row
 from skae.plotting.fitted import row_with_error, rows_of_numbers
+from skae.plotting.style import ORANGE
 
 
 class SignalDisplay(Display):
@@ -64,7 +65,7 @@ class SignalDisplay(Display):
         self.threshold = threshold
 
     def plot(self, ax=None, *, input_kw=None, reconstruction_kw=None, gap_kw=None):
-        """Draw the curves. The title gives the error and, with a threshold, whether the error is above it.
+        """Draw the curves. The title gives the error and, with a threshold, says whether the row is an outlier.
 
         Parameters
         ----------
@@ -82,15 +83,16 @@ class SignalDisplay(Display):
         """
         ax = self._set_axes(ax)
         position = np.arange(len(self.x))
-        gap = {"color": "tab:red", "alpha": 0.25, "lw": 0, "label": "gap", **(gap_kw or {})}
+        gap = {"color": ORANGE, "alpha": 0.3, "lw": 0, "label": "gap", **(gap_kw or {})}
         line = {"color": "black", "lw": 1.5, "label": "input", **(input_kw or {})}
-        reconstruction_line = {"color": "tab:red", "lw": 1.5, "label": "reconstruction", **(reconstruction_kw or {})}
+        other_line = {"color": ORANGE, "lw": 1.5, "ls": "--", "label": "reconstruction", **(reconstruction_kw or {})}
         (self.input_line_,) = ax.plot(position, self.x, **line)
-        (self.reconstruction_line_,) = ax.plot(position, self.reconstruction, **reconstruction_line)
+        (self.reconstruction_line_,) = ax.plot(position, self.reconstruction, **other_line)
         self.gap_ = ax.fill_between(position, self.x, self.reconstruction, **gap)
-        ax.set(title=title_of_error(self.error, self.threshold), xlabel="feature", ylabel="value")
+        ax.set_title(**title_of_error(self.error, self.threshold))
+        ax.set(xlabel="feature", ylabel="value")
         ax.margins(x=0)
-        ax.legend(frameon=False)
+        add_legend(ax)
         return self
 
     @classmethod
@@ -131,8 +133,10 @@ class SignalDisplay(Display):
         return display.plot(ax, input_kw=input_kw, reconstruction_kw=reconstruction_kw, gap_kw=gap_kw)
 
 
-def title_of_error(error: float, threshold: float | None) -> str:
-    """Return a title with the error and, if there is a threshold, whether the error is above it."""
-    if threshold is None:
-        return f"error {error:.3g}"
-    return f"error {error:.3g}, {'above' if error > threshold else 'not above'} the threshold {threshold:.3g}"
+def title_of_error(error: float, threshold: float | None) -> dict:
+    """Return a title with the error and, if there is a threshold, what it makes of the row."""
+    text = f"error {error:.3g}"
+    if threshold is not None:
+        # short lines, which small axes have room for
+        text += f" ({'outlier' if error > threshold else 'inlier'})\nthreshold {threshold:.3g}"
+    return {"label": text, "fontsize": "medium"}

@@ -12,6 +12,7 @@ import pandas as pd
 from pandas.api import types
 from sklearn.utils.validation import check_array, validate_data
 
+from skae.messages import listed
 from skae.tables.layout import CellStatistics, TableLayout
 from skae.training import RowStream
 
@@ -206,8 +207,8 @@ def _which_are_categories(frame: pd.DataFrame, categorical_features: Any) -> lis
     known = names if by_name else range(len(names))
     if missing := [value for value in chosen.tolist() if value not in known]:
         raise ValueError(
-            f"categorical_features={categorical_features!r}: X has no columns {missing}. Give a mask, or names or "
-            f"numbers of some of its {len(names)} columns."
+            f"categorical_features={categorical_features!r}: X has no columns {listed(missing)}. Give a mask, or names "
+            f"or numbers of some of its {len(names)} columns."
         )
     return [value in chosen.tolist() for value in known]
 
@@ -309,8 +310,8 @@ def _check_cells(cells: np.ndarray, names: list, may_be_empty: bool) -> None:
         raise ValueError(f"Columns {_some(names, empty)} of X are empty throughout: drop them.")
 
 
-def _some(names: list, mask: np.ndarray) -> list:
-    return [names[j] for j in np.flatnonzero(mask)[:5]]
+def _some(names: list, mask: np.ndarray) -> str:
+    return listed([names[j] for j in np.flatnonzero(mask)])
 
 
 def limits_of(dtype: Any) -> tuple[float, float] | None:
