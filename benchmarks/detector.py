@@ -21,13 +21,19 @@ from scipy.stats import false_discovery_control
 from sklearn.datasets import load_breast_cancer, load_digits, load_wine
 from sklearn.decomposition import PCA
 from sklearn.ensemble import IsolationForest
-from sklearn.metrics import average_precision_score, balanced_accuracy_score, f1_score, roc_auc_score
+from sklearn.metrics import (
+    average_precision_score,
+    balanced_accuracy_score,
+    f1_score,
+    precision_recall_fscore_support,
+    roc_auc_score,
+)
 from sklearn.model_selection import train_test_split
 from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 
-from skae import AutoEncoderOutlierDetector, DenoisingAutoEncoder
-from skae.networks import ConvNetwork
+from skae import AutoEncoderOutlierDetector, AutoEncoderTransformer, DenoisingAutoEncoder
+from skae.networks import ConvNetwork, LSTMNetwork
 from skae.outliers import bagging
 from skae.outliers.default import default_bags
 
@@ -111,23 +117,53 @@ def digits(quick):
     show(["AUROC, novelty=True", *DIGIT_METHODS], [*rows, ["seconds", *(f"{s:.0f}" for s in seconds)]])
 
 
+def lstm(seed):
+    """Return the autoencoder of tutorials.py and of examples/plot_ecg.py."""
+    return AutoEncoderTransformer(16, network=LSTMNetwork((140, 1)), max_iter=10, random_state=seed)
+
+
+def dense(seed):
+    """Return the tutorials' autoencoder."""
+    return AutoEncoderTransformer(8, hidden_layer_sizes=(32, 16), loss="absolute_error", random_state=seed)
+
+
+def dense_denoising(seed):
+    """Return the best of six on the random splits 0 and 21 of these rows."""
+    return DenoisingAutoEncoder(
+        4, hidden_layer_sizes=(64, 32), activation="silu", noise_level=1.0, max_iter=30, random_state=seed
+    )
+
+
 @part
 def ecg(quick):
-    """ECG5000, all rows in random fifths, one of which tests; the normal rows of the others train."""
+    """ECG5000, all rows in stratified random fifths, one of which tests; the normal rows of the others train."""
     data = np.load(FOLDER / "ecg5000.npz", allow_pickle=False)
     X = np.r_[data["X_train"], data["X_test"]].astype(np.float32)
     y = 1 - 2 * np.r_[data["y_train"], data["y_test"]].astype(int)
-    rows = []
+    found = defaultdict(list)  # by method and threshold, a row of figures for each split
     for seed in range(1 if quick else 5):
-        X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.2, random_state=seed)
-        row, normal = [f"split {seed}"], X_train[y_train == 1]
-        for detector in (ours(seed, True), forest(seed), LocalOutlierFactor(novelty=True)):
-            detector.fit(normal)
-            row.append(roc_auc_score(y_test == -1, -detector.score_samples(X_test)))
-            row.append(f1_score(y_test, detector.predict(X_test), pos_label=-1))
-        rows.append(row)
-    columns = [f"{name}: {figure}" for name in ("default", "forest", "LOF") for figure in ("AUROC", "F1")]
-    show(["novelty=True", *columns], with_mean(rows))
+        X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.2, stratify=y, random_state=seed)
+        methods = {
+            "default": ours(seed, True),
+            "LSTM": AutoEncoderOutlierDetector(lstm(seed), novelty=True),
+            "dense": AutoEncoderOutlierDetector(dense(seed), novelty=True),
+            "dense, denoising": AutoEncoderOutlierDetector(dense_denoising(seed), novelty=True),
+            "IsolationForest": forest(seed),
+            "LOF": LocalOutlierFactor(novelty=True),
+        }
+        for name, detector in methods.items():
+            detector.fit(X_train[y_train == 1])
+            for threshold in ("auto", "mean+1*std") if hasattr(detector, "set_threshold") else ("auto",):
+                if threshold != "auto":
+                    detector.set_threshold(threshold)
+                labels, area = detector.predict(X_test), roc_auc_score(y_test, detector.score_samples(X_test))
+                precision, recall, f1, _ = precision_recall_fscore_support(y_test, labels, labels=[-1], average="macro")
+                found[name, threshold].append([area, np.mean(labels == y_test), precision, recall, f1])
+    means, stds = ({key: f(splits, axis=0) for key, splits in found.items()} for f in (np.mean, np.std))
+    rows = [
+        [*key, *(f"{mean:.3f} ± {std:.3f}" for mean, std in zip(means[key], stds[key], strict=True))] for key in found
+    ]
+    show(["novelty=True", "threshold", "AUROC", "accuracy", "precision", "recall", "F1"], rows)
 
 
 @part

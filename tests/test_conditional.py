@@ -9,7 +9,7 @@ import torch
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from torch import nn
 from torch.distributions import Normal, kl_divergence
@@ -125,6 +125,58 @@ def test_score_puts_the_bounds_of_the_classes_together():
         torch.testing.assert_close(network.log_density_bound(x, noise, False), bounds.logsumexp(0))
         tighter = network.log_density_bound(x, normal_draws(256, 2, 0), True)
         assert tighter.mean() > network.log_density_bound(x, normal_draws(256, 2, 0), False).mean()
+
+
+def test_score_with_classes_is_minus_the_labelled_objective():
+    network = make_network().double().eval()
+    x = torch.randn(1, 6, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    labels, noise = torch.tensor([[0, 1, 2, 1, 0, 0]]), normal_draws(1, 2, 0).double()
+
+    class SameNoise:
+        def normal(self, *shape):
+            return noise.expand(1, *shape)
+
+    losses = ConditionalObjective(network, 1.0, 0.0, 1.0).row_losses(Batch(x, x, labels), SameNoise())
+    bounds = network.log_joint_bounds(x, noise, False)
+    torch.testing.assert_close(bounds.gather(-1, labels.unsqueeze(-1)).squeeze(-1), -losses, rtol=1e-12, atol=1e-12)
+
+
+def test_score_counts_each_row_with_its_class_where_it_is_known(clusters):
+    X, y = clusters
+    few = np.where(np.arange(240) % 3 > 0, y, "-1")
+    cvae = quick(max_iter=40, learning_rate_init=2e-2).fit(X, few)
+    marginal = cvae.score_samples(X)
+    assert cvae.score(X) == marginal.mean()
+    assert cvae.score(X, np.full(240, "-1")) == pytest.approx(marginal.mean(), rel=1e-6)
+    assert cvae.score(X, y) < marginal.mean() + 1e-5  # log p(x, y) < log p(x)
+    known, unknown = few != "-1", few == "-1"
+    parts = known.sum() * cvae.score(X[known], few[known]) + marginal[unknown].sum()
+    assert cvae.score(X, few) == pytest.approx(parts / 240, rel=1e-6)
+    others = np.roll(np.unique(y), 1)[np.searchsorted(np.unique(y), y)]
+    assert cvae.score(X, others) < cvae.score(X, y) - 1  # a wrong class is less likely
+    # over all classes, the densities with each add up to that without
+    each = np.stack([[cvae.score(X[i : i + 1], [name]) for name in cvae.classes_] for i in range(5)])
+    np.testing.assert_allclose(np.logaddexp.reduce(each, 1), marginal[:5], rtol=1e-5)
+    batches = [X[:100], X[100:]]
+    assert cvae.score(iter(batches), few) == pytest.approx(cvae.score(X, few), rel=1e-6)
+
+
+def test_a_search_scores_with_the_classes(clusters):
+    X, y = clusters
+    search = GridSearchCV(quick(), {"n_components": [1, 2]}, cv=StratifiedKFold(2)).fit(X, y)
+    train, test = next(StratifiedKFold(2).split(X, y))
+    expected = quick(search.param_grid["n_components"][0]).fit(X[train], y[train]).score(X[test], y[test])
+    assert search.cv_results_["split0_test_score"][0] == pytest.approx(expected, rel=1e-6)
+
+
+def test_score_refuses_classes_that_were_not_in_the_fit(clusters):
+    X, y = clusters
+    with pytest.raises(
+        ValueError, match=r"y has classes \['fir'\] that are not among classes_=\['ash', 'elm', 'oak'\]"
+    ):
+        quick(max_iter=1).fit(X, y).score(X[:2], ["ash", "fir"])
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        quick(max_iter=1).fit(X, y).score(X, y[:5])
 
 
 # ---- classes -----------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.special import logsumexp
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 from torch import Tensor
 
@@ -23,6 +24,7 @@ from skae.objectives.conditional import ConditionalNetwork, ConditionalObjective
 from skae.objectives.variational import Likelihood
 from skae.priors import SAMPLING, draw_codes, normal
 from skae.random import derived_seeds, seed_from
+from skae.tables import by_chunks
 
 
 @dataclass(repr=False, eq=False)
@@ -72,8 +74,8 @@ class ConditionalVariationalAutoEncoder(PartlyLabelled, DensityScores):
     Notes
     -----
     Without any known class, or without y, there is one class, 0, and what is left is the plain variational
-    autoencoder. `score_samples` puts the bounds given each class together exactly, by ``class_prior_``; `reconstruct`
-    is ``inverse_transform(transform(X), predict(X))``.
+    autoencoder. `score_samples` puts the bounds given each class together exactly, by ``class_prior_``; `score`
+    takes the one of a row's class, where y is given. `reconstruct` is ``inverse_transform(transform(X), predict(X))``.
 
     ``encoder_`` gives the code of a row given its most probable class, as `transform` does; ``decoder_`` takes codes
     followed by one indicator column for each class. ``network`` is built, or called, three times: for
@@ -152,6 +154,46 @@ class ConditionalVariationalAutoEncoder(PartlyLabelled, DensityScores):
         else:
             indices = self._indices(y, n_samples)
         return self._decode_given(Z, indices), self.classes_[indices]
+
+    @of_one_fit
+    def score(self, X, y=None):
+        r"""Return the mean bound on the log-density of the rows with their classes, so that a search needs no scorer.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or a stream of rows
+            Rows.
+        y : array-like of shape (n_samples,), default=None
+            Classes, -1 where unknown, as in `fit`. A search passes them on.
+
+        Returns
+        -------
+        score : float
+            In nats, the mean of a bound on :math:`\log p(x, y)` where the class is known, which is what `fit`
+            maximises [1]_, and on :math:`\log p(x)` where it is not, or without y, as in `score_samples`. How well the
+            classes are predicted has no part in it: for that let a search score by "accuracy".
+
+        Raises
+        ------
+        ValueError
+            If y holds classes that were not in the fit: then let a search split with
+            `sklearn.model_selection.StratifiedKFold`.
+        """
+        if y is None:
+            return super().score(X)
+        bounds = self._joint_bounds(X)
+        numbers = self._class_numbers(*read_labels(bounds, y))
+        known = numbers >= 0
+        scores = logsumexp(bounds, axis=1)
+        scores[known] = bounds[known, numbers[known]]
+        return float(scores.mean())
+
+    @by_chunks
+    def _joint_bounds(self, X) -> np.ndarray:
+        """Return a bound on the log-density of each row with each class, (n_samples, n_classes)."""
+        rows = self._check_rows(X)
+        self._check_range("X", rows, self._fixed["loss"])
+        return self._apply(self._with_draws(lambda network: network.log_joint_bounds), rows, np.float64)
 
     def _decode_given(self, Z: np.ndarray, indices: np.ndarray) -> np.ndarray:
         """Return the rows of codes with classes of these indices."""

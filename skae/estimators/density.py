@@ -44,9 +44,13 @@ class DensityScores(BaseAutoEncoder):
         return super().score_samples(X)
 
     def _score_function(self) -> Callable[[Any, Tensor], Tensor]:
+        return self._with_draws(lambda network: network.log_density_bound)
+
+    def _with_draws(self, bound_of: Callable[[Any], Callable[..., Tensor]]) -> Callable[[Any, Tensor], Tensor]:
+        """Return what maps a network and a batch to a bound of the network's, by ``n_draws`` codes."""
         noise = normal_draws(self.n_draws, self._fixed["n_components"], self._seed)
         weighted = self.bound == "importance_weighted"
-        return lambda network, x: network.log_density_bound(x, noise.to(x.device), weighted)
+        return lambda network, x: bound_of(network)(x, noise.to(x.device), weighted)
 
     def _feature_errors_checked(self, X: np.ndarray) -> np.ndarray:
         """Raise a ValueError: a bound on the density of a row is not a sum over its features."""

@@ -56,12 +56,16 @@ class ConditionalNetwork(GenerativeNetwork):
         z = _of_best_class(logits, self.recognition.encode(x, random))
         return self.decode(torch.cat([z, _indicators(logits.argmax(-1), self.n_classes)], -1), random)
 
-    def log_density_bound(self, x: Tensor, noise: Tensor, importance_weighted: bool) -> Tensor:
-        """Return a lower bound on the log-density of each row, log sum_y p(y) exp(bound(x | y)), in nats, (K, B)."""
+    def log_joint_bounds(self, x: Tensor, noise: Tensor, importance_weighted: bool) -> Tensor:
+        """Return lower bounds on the log-density of each row with each class, log p(x, y), in nats, (K, B, C)."""
         classes = torch.eye(self.n_classes, dtype=torch.float32, device=x.device)
         decode = partial(self.decode_given, classes=classes)
         bounds = self._bound(x.unsqueeze(2), self.posteriors(x), decode, noise, importance_weighted)  # (K, B, C)
-        return (bounds + self.log_prior.unsqueeze(1)).logsumexp(-1)
+        return bounds + self.log_prior.unsqueeze(1)
+
+    def log_density_bound(self, x: Tensor, noise: Tensor, importance_weighted: bool) -> Tensor:
+        """Return a lower bound on the log-density of each row, log sum_y p(y) exp(bound(x | y)), in nats, (K, B)."""
+        return self.log_joint_bounds(x, noise, importance_weighted).logsumexp(-1)
 
     @property
     def encoder(self) -> nn.Module:  # type: ignore[override]
