@@ -107,7 +107,7 @@ def shuffling(max_memory, n_rows=400_000):
         correlations = {}
         for kind, rows in (("file", X), ("batches", Batches())):
             pieces = pieces_of(rows, max_memory)
-            stream = stream_of(pieces.read, pieces.n, max_memory * 2**20)
+            stream = stream_of(pieces.rows, pieces.n, max_memory * 2**20)
             epoch = StreamedRows(stream, None, torch.device("cpu")).epoch(256, RandomStreams([0]))
             places = np.concatenate([batch.x[0, :, 0].numpy().copy() for batch, *_ in epoch])
             correlations[kind] = float(np.corrcoef(places, np.arange(n_rows))[0, 1])

@@ -26,11 +26,28 @@ from sklearn.base import _fit_context as fit_context
 from sklearn.callback._callback_context import get_context_path
 from sklearn.callback._progressbar import _run_monitors
 from sklearn.callback._transport import send
+from sklearn.utils._available_if import _AvailableIfDescriptor
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils._param_validation import HasMethods, Interval, RealNotInt, StrOptions, validate_parameter_constraints
 from sklearn.utils.metaestimators import _safe_split as safe_split
 from sklearn.utils.validation import _check_y as check_y
 from torch import Tensor
+
+# ---- methods that some settings do not have ------------------------------------------------------------------
+
+
+class _Available(_AvailableIfDescriptor):
+    def _check(self, obj, owner):
+        self.check(obj)
+
+
+def available_unless(refuse: Callable[[Any], None]) -> Callable[[Any], Any]:
+    """Decorate a method that an object does not have where ``refuse`` raises an AttributeError, which is shown.
+
+    That of `sklearn.utils.metaestimators.available_if` says only that there is no such method.
+    """
+    return lambda method: _Available(method, refuse, method.__name__)
+
 
 # ---- the optimizer's kernel ----------------------------------------------------------------------------------
 

@@ -1,5 +1,6 @@
 """Rows that are read as they are needed: the same results as from memory, each row once an epoch, little memory."""
 
+import re
 import threading
 
 import hypothesis
@@ -245,6 +246,33 @@ def test_the_first_pass_refuses_what_memory_would(X):
             autoencoder.score_samples(Batches(X)) if rows is None else autoencoder.fit(rows)
 
 
+@pytest.mark.parametrize("make", [AutoEncoderTransformer, AutoEncoderOutlierDetector])
+def test_errors_name_the_batch(make, X, memmap, tmp_path):
+    infinite = np.array(X)
+    infinite[145, 2] = np.inf
+    text = pd.DataFrame(X[:200], columns=list("abcdef")).astype({"b": object})
+    text.loc[150, "b"] = "?"
+    narrow = [X[:70], X[70:140, :5], X[140:]]
+    infinite.tofile(tmp_path / "infinite")
+    file = np.memmap(tmp_path / "infinite", np.float32, "r", shape=X.shape)
+    frame = pd.DataFrame(infinite, columns=list("abcdef"))
+    for rows, message, place in (
+        (Batches(infinite), "hold infinity", "batch 2 of X, counted from 0"),
+        (Batches(text), "'b' of X holds values of type", "batch 2 of X, counted from 0"),
+        (dict(enumerate(narrow)).values(), "X has 5 features, but", "batch 1 of X, counted from 0"),
+        (file, "hold infinity", r"rows 1\d\d to 1\d\d of X"),
+        (dataset(frame, tmp_path, 50), "hold infinity", "row group 2 of X, counted from 0"),
+    ):
+        estimator = make(max_memory=TINY)
+        with pytest.raises(ValueError, match=message) as raised:
+            estimator.fit(rows)
+        (note,) = [note for note in raised.value.__notes__ if note.startswith("The error is about")]
+        assert re.fullmatch(f"The error is about {place}.", note)
+    fitted = AutoEncoderTransformer(2, max_memory=TINY, **QUICK).fit(X)
+    with pytest.raises(ValueError, match="The error is about batch 2 of X"):
+        fitted.score_samples(Batches(infinite))
+
+
 def test_a_stream_that_changes_is_found_out(X):
     class Shrinking:
         n = 1500
@@ -294,7 +322,7 @@ def test_private_changes_of_a_memmap_are_kept(X, tmp_path):
 
 def epoch_of(X, batch_size, max_memory, seed=0, size=70, held_out=None):
     pieces = pieces_of(Batches(X, size), max_memory)
-    stream = stream_of(pieces.read, pieces.n, max_memory * MIB)
+    stream = stream_of(pieces.rows, pieces.n, max_memory * MIB)
     rows = StreamedRows(stream, None, CPU, held_out=held_out)
     random = None if seed is None else RandomStreams([seed])
     return [(batch.x[0].numpy().copy(), n) for batch, n, _ in rows.epoch(batch_size, random)]
@@ -334,7 +362,7 @@ def test_a_small_pool_mixes_neighbours_and_pieces_of_a_file_come_in_random_order
     assert np.mean(np.abs(np.diff(places)) <= 2) < 0.05
     X.tofile(tmp_path / "rows")
     pieces = pieces_of(np.memmap(tmp_path / "rows", np.float32, "r", shape=X.shape), 0.05)
-    rows = StreamedRows(stream_of(pieces.read, pieces.n, 0.05 * MIB), None, CPU)
+    rows = StreamedRows(stream_of(pieces.rows, pieces.n, 0.05 * MIB), None, CPU)
     places = np.concatenate([batch.x[0, :, 0].numpy().copy() for batch, *_ in rows.epoch(100, RandomStreams([0]))])
     assert abs(np.corrcoef(places, np.arange(len(places)))[0, 1]) < 0.3
 
@@ -342,7 +370,7 @@ def test_a_small_pool_mixes_neighbours_and_pieces_of_a_file_come_in_random_order
 def test_statistics_of_one_pass_are_those_of_all_rows(X):
     cells = np.where(np.random.default_rng(0).uniform(size=X.shape) < 0.1, np.nan, X).astype(float) + 1000
     pieces = pieces_of(Batches(cells), 1)
-    moments = stream_of(pieces.read, pieces.n, MIB).moments
+    moments = stream_of(pieces.rows, pieces.n, MIB).moments
     np.testing.assert_allclose(moments.mean, np.nanmean(cells, 0), rtol=1e-12)
     np.testing.assert_allclose(moments.variance, np.nanvar(cells, 0), rtol=1e-8)
     np.testing.assert_array_equal(moments.low, np.nanmin(cells, 0))
@@ -353,7 +381,7 @@ def test_statistics_of_one_pass_are_those_of_all_rows(X):
 def test_the_sample_is_uniform():
     X = np.arange(100_000, dtype=np.float64).reshape(-1, 1)
     pieces = pieces_of(Batches(X, 999), 0.1)
-    sample = stream_of(pieces.read, pieces.n, 0.5 * MIB).sample[:, 0]
+    sample = stream_of(pieces.rows, pieces.n, 0.5 * MIB).sample[:, 0]
     assert len(np.unique(sample)) == len(sample) == 0.5 * MIB / 16 // 8
     assert sample.mean() == pytest.approx(50_000, rel=0.05)
     assert np.histogram(sample, 10, (0, 1e5))[0].std() < 4 * np.sqrt(len(sample) / 10)

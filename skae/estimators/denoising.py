@@ -104,8 +104,8 @@ class DenoisingAutoEncoder(BaseAutoEncoder):
             return None
         y = without_mask(y)
         if self._table.is_plain and is_stream(y, self.max_memory):
-            for rows in chunks_of(y, self.max_memory):  # it stays in its file
-                check_array(rows, dtype=FLOATS, input_name="y")
+            for part in chunks_of(y, self.max_memory):  # it stays in its file
+                check_array(part.rows, dtype=FLOATS, input_name="y")
         elif self._table.is_plain:
             y = check_array(y, dtype=FLOATS, order="C", input_name="y")
         elif np.shape(y) == X.shape:

@@ -12,10 +12,9 @@ import joblib
 import numpy as np
 from sklearn.base import clone
 from sklearn.callback import CallbackSupportMixin
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, check_memory
 
-from skae._compat import HasMethods, Interval, RealNotInt, StrOptions, fit_context
+from skae._compat import HasMethods, Interval, RealNotInt, StrOptions, available_unless, fit_context
 from skae.distributed import current_processes
 from skae.estimators import BaseAutoEncoder
 from skae.estimators.batched_training import Fit, TrainingPlan, find_fitted
@@ -44,10 +43,12 @@ class Training(NamedTuple):
     X_held_out: np.ndarray | None  # None: the threshold is set on the errors of the training rows
 
 
-def _labels_training_rows(detector: AutoEncoderOutlierDetector) -> bool:
+def _refuse_novelty(detector: AutoEncoderOutlierDetector) -> None:
     if detector.novelty:
-        raise AttributeError("fit_predict is not available with novelty=True, which takes training rows for normal.")
-    return True
+        raise AttributeError(
+            "fit_predict is not available with novelty=True, which takes training rows for normal: call "
+            "fit(X).predict(X_new), or set novelty=False."
+        )
 
 
 @dataclass(repr=False, eq=False)
@@ -253,7 +254,7 @@ class AutoEncoderOutlierDetector(CallbackSupportMixin, FittedDetector):
             self.__dict__.update(self._threshold_attributes(vars(self)))
         return self
 
-    @available_if(_labels_training_rows)
+    @available_unless(_refuse_novelty)
     def fit_predict(self, X, y=None):
         """Fit, and tell inliers from outliers among the training rows; not available with ``novelty``.
 

@@ -128,6 +128,8 @@ def read_rows(
         try:
             cells = validate_data(estimator, X, reset=table is None, dtype=FLOATS, ensure_all_finite=not takes_holes)
         except (ValueError, OverflowError, RuntimeError) as error:
+            if hint := _hint_on_shape(X):
+                raise ValueError(f"{error} {hint}") from error
             if type(error) is ValueError and "could not convert string" not in str(error):
                 raise
             raise ValueError(
@@ -161,6 +163,21 @@ def read_rows(
     if takes_holes:
         _check_cells(cells, [column.name for column in found.columns], may_be_empty=may_be_empty or table is not None)
     return found, cells
+
+
+def _hint_on_shape(X: Any) -> str:
+    """Return what to do with X of more than two dimensions, nothing about other X."""
+    if isinstance(X, list | tuple) and X and len(getattr(X[0], "shape", ())) == 2:
+        return (
+            f"X is a {type(X).__name__} of {len(X)} arrays of two dimensions: give all their rows as one array, "
+            "np.concatenate(X), or, where they do not fit in memory, an object whose __iter__ yields them."
+        )
+    if len(getattr(X, "shape", ())) > 2:
+        return (
+            f"X has shape {tuple(X.shape)}, but a row has one dimension: give X.reshape(len(X), -1). A ConvNetwork "
+            "takes its image_shape, an LSTMNetwork its sequence_shape."
+        )
+    return ""
 
 
 def _as_pandas(X: Any, has_categories: bool) -> tuple[pd.DataFrame | None, list, str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial, wraps
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -21,12 +22,33 @@ MANY_LEVELS = 10_000
 M = TypeVar("M", bound=Callable[..., Any])
 
 
+class Part(NamedTuple):
+    """Some rows of a stream, and where they are in it."""
+
+    rows: Any
+    place: str  # to name in errors; empty where there is none to name
+
+    @contextmanager
+    def named(self) -> Iterator[Any]:
+        """Give the rows; an error gets a note that says where they are."""
+        try:
+            yield self.rows
+        except Exception as error:
+            if self.place:
+                error.add_note(f"The error is about {self.place}.")
+            raise
+
+
 class Pieces(NamedTuple):
-    """Rows in pieces, each read in arrays or frames of a few rows."""
+    """Rows in pieces, each read in parts of a few rows, arrays or frames."""
 
     n: int
-    read: Callable[[int], Iterator[Any]]
+    read: Callable[[int], Iterator[Part]]
     repeats: bool = True  # whether they can be read again
+
+    def rows(self, i: int) -> Iterator[Any]:
+        """Read a piece without the places of its parts."""
+        return (part.rows for part in self.read(i))
 
 
 def memory_in_bytes(max_memory: float | str) -> float:
@@ -51,29 +73,29 @@ def is_stream(X: Any, max_memory: float | str) -> bool:
 def pieces_of(X: Any, max_memory: float | str) -> Pieces:
     """Return the pieces of a stream, or of any other rows."""
     if isinstance(X, RowStream):
-        return Pieces(len(X.sizes), lambda i: (rows for _, rows in X.chunks([i])))
+        return Pieces(len(X.sizes), lambda i: (Part(rows, _range(numbers)) for numbers, rows in X.chunks([i])))
     max_bytes = memory_in_bytes(max_memory)
     if _is_arrow(X):
         return _of_arrow(X, max_bytes)
     if is_stream(X, max_memory) and not isinstance(X, np.memmap):
-        return Pieces(1, lambda i: (part for batch in X for part in _parts(batch, max_bytes)), iter(X) is not X)
+        return Pieces(1, lambda i: _of_batches(X, max_bytes), iter(X) is not X)
     if len(np.shape(X)) != 2:
-        return Pieces(1, lambda i: iter([X]))  # it will be refused
+        return Pieces(1, lambda i: iter([Part(X, "")]))  # it will be refused
     X = X if hasattr(X, "shape") else np.asarray(X)
     n = _n_rows(X, max_bytes)
 
-    def read(i: int) -> Iterator[Any]:
+    def read(i: int) -> Iterator[Part]:
         part = getattr(X, "iloc", X)[i * n : (i + 1) * n]
-        yield np.array(part) if isinstance(X, np.memmap) else part
+        yield Part(np.array(part) if isinstance(X, np.memmap) else part, _range(range(i * n, i * n + len(part))))
         release(X)
 
     return Pieces(-(-len(X) // n), read)
 
 
-def chunks_of(X: Any, max_memory: float | str) -> Iterator[Any]:
-    """Yield the arrays or frames of a stream, one of which is read ahead."""
+def chunks_of(X: Any, max_memory: float | str) -> Iterator[Part]:
+    """Yield the parts of a stream, one of which is read ahead."""
     pieces = pieces_of(X, max_memory)
-    return prefetched(rows for i in range(pieces.n) for rows in pieces.read(i))
+    return prefetched(part for i in range(pieces.n) for part in pieces.read(i))
 
 
 def by_chunks(method: M) -> M:
@@ -84,9 +106,10 @@ def by_chunks(method: M) -> M:
         if not is_stream(X, self.max_memory):
             return method(self, X)
         parts: list[Any] = []
-        result, n, chunk = None, 0, None
+        result, n = None, 0
         for chunk in chunks_of(X, self.max_memory):
-            part = method(self, chunk)
+            with chunk.named() as rows:
+                part = method(self, rows)
             if isinstance(X, np.memmap) and isinstance(part, np.ndarray):  # without a second copy in the end
                 result = np.empty((len(X), *part.shape[1:]), part.dtype) if result is None else result
                 result[n : n + len(part)] = part
@@ -104,7 +127,7 @@ def by_chunks(method: M) -> M:
 
             return polars.concat(parts)
         # frames of the user's have an index
-        return pd.concat(parts, ignore_index=_is_arrow(X) or not isinstance(chunk, pd.DataFrame))
+        return pd.concat(parts, ignore_index=_is_arrow(X) or not isinstance(chunk.rows, pd.DataFrame))
 
     return cast(M, call)
 
@@ -148,7 +171,7 @@ def some_of(stream: RowStream, chosen: np.ndarray) -> RowStream:
     counts = CellStatistics.of(stream).counts
     is_category = [j in counts for j in range(stream.n_features)]
     return stream_of(
-        pieces.read, pieces.n, stream.max_bytes, stream.processes, lambda n: CellStatistics(n, is_category)
+        pieces.rows, pieces.n, stream.max_bytes, stream.processes, lambda n: CellStatistics(n, is_category)
     )
 
 
@@ -173,8 +196,9 @@ class _Reader:
 
     def read(self, i: int) -> Iterator[np.ndarray]:
         """Yield the cells of a piece."""
-        for rows in self._pieces.read(i):
-            self._table, cells = self._read_rows(rows, self._table, grows=self.grows)
+        for part in self._pieces.read(i):
+            with part.named() as rows:
+                self._table, cells = self._read_rows(rows, self._table, grows=self.grows)
             if self.grows:
                 self._n_values += (~np.isnan(cells)).sum(0)
                 self.refuse_identifiers(MANY_LEVELS)  # before they fill the memory
@@ -219,7 +243,10 @@ def _share_of(pieces: Pieces, processes: Processes) -> Pieces:
     if pieces.n >= 8 * size:
         own = range(rank, pieces.n, size)
         return Pieces(len(own), lambda i: pieces.read(own[i]))
-    return Pieces(pieces.n, lambda i: (rows[rank::size] for rows in pieces.read(i) if len(rows) > rank))
+    return Pieces(
+        pieces.n,
+        lambda i: (part._replace(rows=part.rows[rank::size]) for part in pieces.read(i) if len(part.rows) > rank),
+    )
 
 
 def _is_arrow(X: Any) -> bool:
@@ -230,20 +257,34 @@ def _of_arrow(X: Any, max_bytes: float) -> Pieces:
     """Return the row groups of a dataset's files as pieces, or a table as one."""
     import pyarrow
 
+    def named(batches: Iterator[Any], place: str) -> Iterator[Part]:
+        return (Part(batch.to_pandas(), place) for batch in batches if len(batch))
+
     settings: dict[str, Any] = {"use_threads": False, "batch_readahead": 1, "fragment_readahead": 1}
     # the default pool keeps what it has freed
     settings |= {"batch_size": 2**14, "memory_pool": pyarrow.system_memory_pool()}
     if not hasattr(X, "get_fragments"):  # in memory
-        return Pieces(1, lambda i: (part for batch in X.to_batches() for part in _parts(batch, max_bytes)))
+        return Pieces(1, lambda i: _of_batches(X.to_batches(), max_bytes))
     try:
         fragments = list(X.get_fragments())
     except ValueError:  # a filter, which fragments know nothing of
-        return Pieces(1, lambda i: (batch.to_pandas() for batch in X.to_batches(**settings) if len(batch)))
+        return Pieces(1, lambda i: named(X.to_batches(**settings), ""))
     parts = [part for f in fragments for part in (f.split_by_row_group() if hasattr(f, "row_groups") else [f])]
     return Pieces(
         len(parts),
-        lambda i: (batch.to_pandas() for batch in parts[i].to_batches(schema=X.schema, **settings) if len(batch)),
+        lambda i: named(parts[i].to_batches(schema=X.schema, **settings), f"row group {i} of X, counted from 0"),
     )
+
+
+def _of_batches(batches: Iterable[Any], max_bytes: float) -> Iterator[Part]:
+    """Yield the parts of batches."""
+    for number, batch in enumerate(batches):
+        for rows in _parts(batch, max_bytes):
+            yield Part(rows, f"batch {number} of X, counted from 0")
+
+
+def _range(numbers: Sequence[int]) -> str:
+    return f"rows {numbers[0]} to {numbers[-1]} of X"
 
 
 def _parts(batch: Any, max_bytes: float) -> Iterator[Any]:

@@ -68,9 +68,10 @@ class RowStream:
                 if len(rows):
                     yield numbers, rows
             if number != self._starts[i + 1]:
+                piece = f" in its piece {i}, counted from 0," if len(self.sizes) > 1 else ""
                 raise ValueError(
-                    f"X has given {number - self._starts[i]} rows or more where it gave {self.sizes[i]} before: it "
-                    "must give the same rows each time that it is read."
+                    f"X has given{piece} {number - self._starts[i]} rows or more where it gave {self.sizes[i]} before: "
+                    "it must give the same rows each time that it is read."
                 )
 
     def only(self, chosen: np.ndarray) -> RowStream:
