@@ -4,8 +4,8 @@ Adversarial autoencoder
 =======================
 
 In an adversarial autoencoder a second network, the discriminator, learns to tell the codes of rows from draws of a
-distribution that you choose, the prior. The encoder learns to deceive it. In the end the codes follow the prior, so that
-new rows can be drawn.
+distribution that you choose, the prior. The encoder learns to deceive it. In the end the codes follow the prior, so
+that new rows can be drawn.
 
 Choose it where the codes are to have a certain form. For a plain normal distribution, the variational autoencoder is
 simpler to train.
@@ -55,8 +55,8 @@ print(f"By chance, codes that follow the prior are at about {len(X_test[:2000]) 
 #
 # Along the roll
 # --------------
-# Codes drawn from the prior, sorted from the inner end of the roll to the outer one, and decoded: the digits pass by one
-# after the other.
+# Codes drawn from the prior, sorted from the inner end of the roll to the outer one, and decoded: the digits pass by
+# one after the other.
 roll = models[1]
 codes = roll.sample_codes(40)
 codes = codes[np.argsort(np.hypot(*codes.T))]
@@ -64,5 +64,5 @@ SampleDisplay.from_samples(roll.inverse_transform(codes), image_shape=image_shap
 plt.show()
 
 # %%
-# To draw without an order, call ``sample``. Try ``prior="gaussian_mixture"``, ten clusters, or write a prior of your own:
-# a function that draws codes.
+# To draw without an order, call ``sample``. Try ``prior="gaussian_mixture"``, ten clusters, or write a prior of your
+# own: a function that draws codes.

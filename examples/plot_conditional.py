@@ -24,12 +24,14 @@ X, y, image_shape = load_images()
 X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
 
 # %%
-# Only 20 training digits of each class keep their label. The others are labelled -1, unknown.
-known = np.concatenate([np.flatnonzero(y_train == label)[:20] for label in range(10)])
+# Only 10 training digits of each class keep their label. The others are labelled -1, unknown.
+known = np.concatenate([np.flatnonzero(y_train == label)[:10] for label in range(10)])
 y_few = np.full_like(y_train, -1)
 y_few[known] = y_train[known]
 
-cvae = ConditionalVariationalAutoEncoder(8, loss="binary_cross_entropy", random_state=0).fit(X_train, y_few)
+# A ``beta`` below 1 leaves the code more freedom: it then holds more of the handwriting.
+cvae = ConditionalVariationalAutoEncoder(8, loss="binary_cross_entropy", beta=0.5, random_state=0)
+cvae.fit(X_train, y_few)
 
 # %%
 # One row a digit
@@ -42,15 +44,15 @@ plt.show()
 # %%
 # In the same hand
 # ----------------
-# The code of a digit that somebody wrote, decoded as each of the ten classes. The first column is what was written.
+# Each row starts from a digit that somebody wrote, which stands on the diagonal. Its code, decoded as the nine other
+# classes, gives the others.
 hands = []
-for x in X_test[:6]:
-    codes = np.repeat(cvae.transform([x]), 10, axis=0)
-    hands += [x, *cvae.inverse_transform(codes, cvae.classes_)]
-fig, ax = plt.subplots(figsize=(7, 4), layout="constrained")
-ax.imshow(np.reshape(hands, (6, 11, *image_shape)).swapaxes(1, 2).reshape(6 * image_shape[0], -1), cmap="gray")
-ax.axvline(image_shape[1] - 0.5, color="white")
-ax.set_axis_off()
+for label in range(10):
+    written = X_test[y_test == label][:1]
+    row = cvae.inverse_transform(np.repeat(cvae.transform(written), 10, axis=0), cvae.classes_)
+    row[label] = written
+    hands.append(row)
+SampleDisplay.from_samples(np.vstack(hands), np.repeat(range(10), 10), image_shape=image_shape)
 plt.show()
 
 # %%
@@ -63,5 +65,5 @@ print(f"logistic regression, labelled rows only  {logistic.score(X_test, y_test)
 print(f"conditional variational autoencoder      {np.mean(cvae.predict(X_test) == y_test):.3f}")
 
 # %%
-# Some samples are of the wrong class: where the classifier errs, the wrong images teach the decoder. Try more labels, or
-# all: ``fit(X_train, y_train)``.
+# Some samples are of the wrong class: where the classifier errs, the wrong images teach the decoder. Try more labels,
+# or all: ``fit(X_train, y_train)``.

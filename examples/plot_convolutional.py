@@ -48,11 +48,10 @@ plt.show()
 
 # %%
 # The training losses, epoch by epoch, say the other half: the dense network gets further on the rows that it sees.
-ax = LossCurveDisplay.from_estimator(fitted["dense"]).ax_
-LossCurveDisplay.from_estimator(fitted["convolutional"], ax=ax)
-for line, name in zip(ax.lines, fitted, strict=True):
-    line.set_label(name)
-ax.legend()
+fig, ax = plt.subplots(layout="constrained")
+for (name, model), linestyle in zip(fitted.items(), ("-", "--"), strict=True):
+    curve = LossCurveDisplay(loss_curve=model.loss_curve_)
+    curve.plot(ax, log=True, line_kw={"label": name, "linestyle": linestyle})
 plt.show()
 
 # %%

@@ -3,8 +3,8 @@
 Deep autoencoder
 ================
 
-With hidden layers, the encoder and the decoder bend: the code follows a curved surface, where PCA has straight axes. The
-same number of components then says more about a row.
+With hidden layers, the encoder and the decoder bend: the code follows a curved surface, where PCA has straight axes.
+The same number of components then says more about a row.
 
 This is the autoencoder to start with. Choose it where PCA loses too much, and where rows are many enough to learn a
 curved surface from: some hundreds at least.
@@ -46,13 +46,14 @@ plt.show()
 # Between two digits
 # ------------------
 # Halfway between the codes of two digits the decoder still draws strokes. PCA fades one digit into the other, as two
-# slides laid on each other. (Row 0 is PCA, row 1 the deep autoencoder.)
+# slides laid on each other.
 steps = np.linspace(0, 1, 10)[:, None]
 walks = []
 for model in (pca, deep):
     start, end = model.transform(X_test[:2])
     walks.append(model.inverse_transform((1 - steps) * start + steps * end))
-SampleDisplay.from_samples(np.vstack(walks), np.repeat([0, 1], 10), image_shape=image_shape)
+names = np.repeat(["PCA", "deep"], 10)
+SampleDisplay.from_samples(np.vstack(walks), names, image_shape=image_shape, image_kw={"vmin": 0, "vmax": 1})
 plt.show()
 
 # %%

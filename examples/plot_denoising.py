@@ -24,14 +24,14 @@ from skae.plotting import ReconstructionDisplay
 
 X, y, image_shape = load_images()
 X_train, X_test = train_test_split(X, random_state=0)
-X_noisy = (X_test + np.random.default_rng(0).normal(0, 0.5, X_test.shape)).astype(np.float32)
+X_noisy = (X_test + np.random.default_rng(0).normal(0, 0.3, X_test.shape)).astype(np.float32)
 
 # %%
 # Training takes clean rows. The noise is added in training, new for every batch, so that no row is seen twice in the
 # same way. The classic tutorials train a dense and a convolutional network.
-dense = DenoisingAutoEncoder(32, noise_level=0.5, random_state=0).fit(X_train)
+dense = DenoisingAutoEncoder(32, noise_level=0.3, random_state=0).fit(X_train)
 convolutional = DenoisingAutoEncoder(
-    32, network=ConvNetwork((1, *image_shape), channels=(32, 64)), noise_level=0.5, max_iter=50, random_state=0
+    32, network=ConvNetwork((1, *image_shape), channels=(32, 64)), noise_level=0.3, max_iter=50, random_state=0
 ).fit(X_train)
 
 # %%

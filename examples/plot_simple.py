@@ -6,8 +6,8 @@ Simple autoencoder
 An autoencoder learns to reproduce its input through a narrow code. The encoder maps a row to a few numbers, the decoder
 maps these numbers back to a row, and both are trained so that what comes out is close to what went in.
 
-In the simplest autoencoder both are linear. It then does what :class:`~sklearn.decomposition.PCA` does, and more slowly:
-in practice use PCA. It is the place to start all the same, because everything else is built on it.
+In the simplest autoencoder both are linear. It then does what :class:`~sklearn.decomposition.PCA` does, and more
+slowly: in practice use PCA. It is the place to start all the same, because everything else is built on it.
 """
 
 # %%
@@ -35,22 +35,24 @@ print(f"{X_test.shape[1]} pixels become {codes.shape[1]} numbers.")
 
 # %%
 # PCA finds the best linear code there is. Gradient descent finds its way to the same error:
-def error(model):
-    return mean_squared_error(X_test, model.inverse_transform(model.transform(X_test)))
+def error(model, X):
+    return mean_squared_error(X, model.inverse_transform(model.transform(X)))
 
 
-print(f"squared error of PCA          {error(pca):.4f}")
-print(f"squared error of autoencoder  {error(autoencoder):.4f}")
+print(f"squared error of PCA          {error(pca, X_test):.4f}")
+print(f"squared error of autoencoder  {error(autoencoder, X_test):.4f}")
 
-LossCurveDisplay.from_estimator(autoencoder).ax_.axhline(error(pca), color="grey", linestyle="--", label="PCA")
-plt.legend()
+ax = LossCurveDisplay.from_estimator(autoencoder).ax_
+ax.axhline(error(pca, X_train), color="grey", linestyle="--", label="PCA")
+ax.set_ylim(bottom=0)
+ax.legend()
 plt.show()
 
 # %%
 # Pixels lie in [0, 1], but a linear decoder does not know it: it draws greys where the page is black. With
 # ``loss="binary_cross_entropy"`` the outputs go through a sigmoid. Nothing else changes.
 sigmoid = AutoEncoderTransformer(8, hidden_layer_sizes=(), loss="binary_cross_entropy", random_state=0).fit(X_train)
-print(f"squared error with a sigmoid  {error(sigmoid):.4f}")
+print(f"squared error with a sigmoid  {error(sigmoid, X_test):.4f}")
 
 ReconstructionDisplay.from_estimator(sigmoid, X_test, image_shape=image_shape)
 plt.show()

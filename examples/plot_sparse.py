@@ -3,8 +3,8 @@
 Sparse autoencoder
 ==================
 
-A sparse autoencoder may have a wide code, but only few of its units may be active for any one row. Each unit then stands
-for something that a part of the rows has, and can be looked at by itself.
+A sparse autoencoder may have a wide code, but only few of its units may be active for any one row. Each unit then
+stands for something that a part of the rows has, and can be looked at by itself.
 
 Choose it to find out what the rows are made of. Do not choose it for the least error: the penalty costs some.
 """
@@ -25,13 +25,15 @@ X_train, X_test = train_test_split(X, random_state=0)
 # %%
 # ``sparsity="kl"`` holds each of the 30 units at a mean activation of ``target_rate``. The units are sigmoids: 0 is
 # silent, 1 is fully active. Beside it, the same network is trained without the penalty.
-sparse = SparseAutoEncoder(30, hidden_layer_sizes=(), sparsity="kl", target_rate=0.05, random_state=0)
-plain = AutoEncoderTransformer(30, network=DenseNetwork((), code_activation="sigmoid"), random_state=0)
+shared = {"loss": "binary_cross_entropy", "random_state": 0}
+sparse = SparseAutoEncoder(30, hidden_layer_sizes=(), sparsity="kl", target_rate=0.05, **shared)
+plain = AutoEncoderTransformer(30, network=DenseNetwork((), code_activation="sigmoid"), **shared)
 
 for name, model in {"sparse": sparse, "plain": plain}.items():
     codes = model.fit(X_train).transform(X_test)
     active = np.mean(codes > 0.5 * codes.max(axis=0))
-    print(f"{name:6s} mean activation {codes.mean():.2f}, active units {active:.0%}, error {-model.score(X_test):.4f}")
+    error = np.mean((model.reconstruct(X_test) - X_test) ** 2)
+    print(f"{name:6s} mean activation {codes.mean():.2f}, active units {active:.0%}, squared error {error:.4f}")
 
 
 # %%

@@ -47,11 +47,11 @@ print(f"{'the mean image':24s}  {np.mean((X_test - X_train.mean(0)) ** 2):.4f}")
 # From random weights the network learns the mean image and nothing else. After pre-training, fine-tuning has little
 # left to do. With ``corruption`` it is the stacked denoising autoencoder: it is worse on clean images, and better where
 # something is missing.
-ax = LossCurveDisplay.from_estimator(stacked["random weights"]).ax_
-LossCurveDisplay.from_estimator(stacked["pre-trained"], ax=ax)
-for line, name in zip(ax.lines, ("random weights", "pre-trained"), strict=True):
-    line.set_label(name)
-ax.legend()
+fig, ax = plt.subplots(layout="constrained")
+for name, linestyle in (("random weights", "-"), ("pre-trained", "--")):
+    curve = LossCurveDisplay(loss_curve=stacked[name].loss_curve_)
+    curve.plot(ax, line_kw={"label": name, "linestyle": linestyle})
+ax.set_ylim(bottom=0)
 plt.show()
 
 # %%

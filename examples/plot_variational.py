@@ -7,8 +7,8 @@ A variational autoencoder maps a row not to a point but to a small cloud of code
 taken together, are not spread like a normal distribution. The codes then leave no gaps: any code drawn from the normal
 distribution can be decoded to a row that might have been in the data.
 
-Choose it to draw new rows, to compare how likely rows are, or for codes that fill the space evenly. Do not choose it for
-the sharpest reconstruction.
+Choose it to draw new rows, to compare how likely rows are, or for codes that fill the space evenly. Do not choose it
+for the sharpest reconstruction.
 """
 
 # %%
@@ -27,22 +27,23 @@ X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
 # A plane of digits
 # -----------------
 # With two components the code can be drawn. Pixels lie in [0, 1], which is what ``loss="binary_cross_entropy"`` is for.
+# The classes, which give the colours, are not used in training.
 plane = VariationalAutoEncoder(2, loss="binary_cross_entropy", random_state=0).fit(X_train)
 
 CodeDisplay.from_estimator(plane, X_test, y_test)
 plt.show()
 
 # %%
-# The classes were not used, and still most digits have a region of their own. Now the other way round, from codes to
-# images: neighbours on the grid resemble each other, and one digit turns into the next without a break.
-ManifoldDisplay.from_estimator(plane, image_shape=image_shape)
+# Most digits have a region of their own. Now the other way round, from codes to images: neighbours on the grid resemble
+# each other, and one digit turns into the next without a break.
+ManifoldDisplay.from_estimator(plane, image_shape=image_shape, n_steps=10)
 plt.show()
 
 # %%
 # New digits
 # ----------
-# Two numbers say little about a digit. To draw new ones, use more components. ``sample`` draws codes from the normal
-# distribution and decodes them: these digits do not exist.
+# For drawing there is no need to stay in the plane. ``sample`` draws codes from the normal distribution and decodes
+# them. Nobody wrote these digits:
 vae = VariationalAutoEncoder(8, loss="binary_cross_entropy", random_state=0).fit(X_train)
 
 SampleDisplay.from_estimator(vae, image_shape=image_shape, n_samples=30)
@@ -61,8 +62,9 @@ for name, rows in {
     "upside down": upside_down,
     "noise": noise,
 }.items():
-    print(f"{name:15s}  2 components {plane.score(rows):8.1f} nats   8 components {vae.score(rows):8.1f} nats")
+    print(f"{name:15s} {vae.score(rows):8.1f} nats")
 
 # %%
-# Try ``beta=4``: the codes come closer to the normal distribution, and the images blur. To say which digit to draw,
+# Some samples are blurred, or lie between two digits. Try ``beta=0.5``: the images become sharper, but their codes no
+# longer follow the normal distribution so well, and more samples are no digit at all. To say which digit to draw,
 # see :ref:`sphx_glr_auto_examples_plot_conditional.py`.
