@@ -60,7 +60,9 @@ print(f"By chance, codes that follow the prior are at about {len(X_test[:2000]) 
 roll = models[1]
 codes = roll.sample_codes(40)
 codes = codes[np.argsort(np.hypot(*codes.T))]
-SampleDisplay.from_samples(roll.inverse_transform(codes), image_shape=image_shape, n_samples=40)
+SampleDisplay.from_samples(
+    roll.inverse_transform(codes), image_shape=image_shape, n_samples=40, image_kw={"vmin": 0, "vmax": 1}
+)
 plt.show()
 
 # %%

@@ -65,5 +65,5 @@ print(f"logistic regression, labelled rows only  {logistic.score(X_test, y_test)
 print(f"conditional variational autoencoder      {np.mean(cvae.predict(X_test) == y_test):.3f}")
 
 # %%
-# Some samples are of the wrong class: where the classifier errs, the wrong images teach the decoder. Try more labels,
-# or all: ``fit(X_train, y_train)``.
+# Where the classifier errs, the wrong images teach the decoder: some rows above are less clear than others. Try more
+# labels, or all: ``fit(X_train, y_train)``.

@@ -52,7 +52,7 @@ plt.show()
 # %%
 # How likely is a row?
 # --------------------
-# `score_samples` is a lower bound on the logarithm of a row's density, in nats. Digits that are upside down, or whose
+# ``score_samples`` is a lower bound on the logarithm of a row's density, in nats. Digits that are upside down, or whose
 # pixels are noise, are less likely. It is a number to compare rows by; by itself it says nothing.
 upside_down = X_test.reshape(-1, *image_shape)[:, ::-1].reshape(X_test.shape)
 noise = np.random.default_rng(0).permuted(X_test, axis=1)
@@ -65,6 +65,5 @@ for name, rows in {
     print(f"{name:15s} {vae.score(rows):8.1f} nats")
 
 # %%
-# Some samples are blurred, or lie between two digits. Try ``beta=0.5``: the images become sharper, but their codes no
-# longer follow the normal distribution so well, and more samples are no digit at all. To say which digit to draw,
-# see :ref:`sphx_glr_auto_examples_plot_conditional.py`.
+# Some samples are blurred, or lie between two digits. Try ``beta=0.5``: reconstructions become sharper. See whether the
+# samples do, too. To say which digit to draw, see :ref:`sphx_glr_auto_examples_plot_conditional.py`.
