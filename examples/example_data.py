@@ -1,7 +1,8 @@
 """The data of the examples: small by default, the data of the classic tutorials by a flag.
 
 ``python examples/plot_simple.py`` runs on the digits of scikit-learn, the same with ``--data mnist`` on MNIST. What is
-not in the folder that the environment variable ``SKAE_DATA`` names is fetched from https://openml.org.
+not in the folder that the environment variable ``SKAE_DATA`` names is fetched from https://openml.org. ``--rows 10000``
+uses only so many rows.
 """
 
 import argparse
@@ -27,8 +28,8 @@ def load_images():
     image_shape : tuple of int
         (height, width).
     """
-    name = _chosen(["digits", "mnist", "fashion-mnist"])
-    if name == "digits":
+    flags = _flags(["digits", "mnist", "fashion-mnist"])
+    if (name := flags.data) == "digits":
         X, y = load_digits(return_X_y=True)
     else:
         X, y = _load(
@@ -36,6 +37,7 @@ def load_images():
             {"mnist": "mnist_784", "fashion-mnist": "Fashion-MNIST"}[name],
         )
     side = int(np.sqrt(X.shape[1]))
+    X, y = X[: flags.rows], y[: flags.rows]
     return X.astype(np.float32) / np.float32(X.max()), y.astype(int), (side, side)
 
 
@@ -52,13 +54,13 @@ def load_sequences():
     y : ndarray of shape (n_beats,), int
         1 for normal beats, -1 for abnormal ones.
     """
-    if _chosen(["heartbeats", "ecg5000"]) == "heartbeats":
-        return simulate_heartbeats()
-    X, y = _load("ecg5000.npz", "ECG5000")
-    normal = (
-        y.min()
-    )  # class 1 of the original labels; 0 where the file says normal or abnormal
-    return X.astype(np.float32), np.where(y == normal, 1, -1)
+    flags = _flags(["heartbeats", "ecg5000"])
+    if flags.data == "heartbeats":
+        X, y = simulate_heartbeats()
+    else:
+        X, y = _load("ecg5000.npz", "ECG5000")
+        y = np.where(y == y.min(), 1, -1)  # normal is class 1 of the original labels, 0 of the file's
+    return X[: flags.rows].astype(np.float32), y[: flags.rows]
 
 
 def simulate_heartbeats(n_normal=1600, n_abnormal=400, n_steps=140, random_state=0):
@@ -93,11 +95,12 @@ def simulate_heartbeats(n_normal=1600, n_abnormal=400, n_steps=140, random_state
     return X.astype(np.float32), y
 
 
-def _chosen(names):
+def _flags(names):
     parser = argparse.ArgumentParser()
-    parser.add_argument("--data", choices=names, default=names[0])
+    parser.add_argument("--data", choices=names, default=names[0], help="the data set")
+    parser.add_argument("--rows", type=int, help="use only so many rows, to save time")
     # A notebook has flags of its own, which are left alone.
-    return parser.parse_known_args()[0].data
+    return parser.parse_known_args()[0]
 
 
 def _load(file, openml_name):
