@@ -59,7 +59,9 @@ def load_sequences():
         X, y = simulate_heartbeats()
     else:
         X, y = _load("ecg5000.npz", "ECG5000")
-        y = np.where(y == y.min(), 1, -1)  # normal is class 1 of the original labels, 0 of the file's
+        y = np.where(
+            y == y.min(), 1, -1
+        )  # normal is class 1 of the original labels, 0 of the file's
     return X[: flags.rows].astype(np.float32), y[: flags.rows]
 
 

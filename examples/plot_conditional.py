@@ -30,7 +30,9 @@ y_few = np.full_like(y_train, -1)
 y_few[known] = y_train[known]
 
 # A ``beta`` below 1 leaves the code more freedom: it then holds more of the handwriting.
-cvae = ConditionalVariationalAutoEncoder(8, loss="binary_cross_entropy", beta=0.5, random_state=0)
+cvae = ConditionalVariationalAutoEncoder(
+    8, loss="binary_cross_entropy", beta=0.5, random_state=0
+)
 cvae.fit(X_train, y_few)
 
 # %%
@@ -49,10 +51,14 @@ plt.show()
 hands = []
 for label in range(10):
     written = X_test[y_test == label][:1]
-    row = cvae.inverse_transform(np.repeat(cvae.transform(written), 10, axis=0), cvae.classes_)
+    row = cvae.inverse_transform(
+        np.repeat(cvae.transform(written), 10, axis=0), cvae.classes_
+    )
     row[label] = written
     hands.append(row)
-SampleDisplay.from_samples(np.vstack(hands), np.repeat(range(10), 10), image_shape=image_shape)
+SampleDisplay.from_samples(
+    np.vstack(hands), np.repeat(range(10), 10), image_shape=image_shape
+)
 plt.show()
 
 # %%
@@ -62,7 +68,9 @@ plt.show()
 logistic = LogisticRegression(max_iter=1000).fit(X_train[known], y_train[known])
 print(f"accuracy from {len(known)} labels of {len(y_train)}")
 print(f"logistic regression, labelled rows only  {logistic.score(X_test, y_test):.3f}")
-print(f"conditional variational autoencoder      {np.mean(cvae.predict(X_test) == y_test):.3f}")
+print(
+    f"conditional variational autoencoder      {np.mean(cvae.predict(X_test) == y_test):.3f}"
+)
 
 # %%
 # Where the classifier errs, the wrong images teach the decoder: some rows above are less clear than others. Try more

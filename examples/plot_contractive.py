@@ -29,7 +29,12 @@ X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
 # autoencoder.
 models = {
     weight: ContractiveAutoEncoder(
-        16, hidden_layer_sizes=(128,), activation="silu", contraction_weight=weight, max_iter=50, random_state=0
+        16,
+        hidden_layer_sizes=(128,),
+        activation="silu",
+        contraction_weight=weight,
+        max_iter=50,
+        random_state=0,
     ).fit(X_train)
     for weight in (0, 3e-4, 1e-3)
 }
@@ -44,8 +49,15 @@ spreads = {}
 for weight, model in models.items():
     codes = model.transform(X_test)
     spreads[weight] = np.sqrt(((codes - codes.mean(0)) ** 2).sum(1).mean())
-    moves = np.linalg.norm(model.transform(X_test + noise) - codes, axis=1).mean() / spreads[weight]
-    accuracy = KNeighborsClassifier(1).fit(model.transform(X_train), y_train).score(codes, y_test)
+    moves = (
+        np.linalg.norm(model.transform(X_test + noise) - codes, axis=1).mean()
+        / spreads[weight]
+    )
+    accuracy = (
+        KNeighborsClassifier(1)
+        .fit(model.transform(X_train), y_train)
+        .score(codes, y_test)
+    )
     print(f"{weight:6g}  {moves:8.3f}  {-model.score(X_test):13.4f}  {accuracy:.3f}")
 
 
@@ -61,7 +73,10 @@ def singular_values(model, x, step=0.01):
 
 
 for weight, model in models.items():
-    values = np.mean([singular_values(model, x) for x in X_test[:50]], axis=0) / spreads[weight]
+    values = (
+        np.mean([singular_values(model, x) for x in X_test[:50]], axis=0)
+        / spreads[weight]
+    )
     plt.plot(range(1, 17), values, marker="o", label=f"contraction_weight={weight:g}")
 plt.xlabel("direction")
 plt.ylabel("reaction of the code")

@@ -28,12 +28,20 @@ X_train, X_test = train_test_split(X, random_state=0)
 # lies between the last level and the code, here of 8 numbers for both networks.
 networks = {
     "dense": DenseNetwork(hidden_layer_sizes=(256, 128), activation="silu"),
-    "convolutional": ConvNetwork(image_shape=(1, *image_shape), channels=(32, 64), activation="silu"),
+    "convolutional": ConvNetwork(
+        image_shape=(1, *image_shape), channels=(32, 64), activation="silu"
+    ),
 }
 fitted = {}
 for name, network in networks.items():
-    model = AutoEncoderTransformer(8, network=network, max_iter=50, random_state=0).fit(X_train)
-    n_weights = sum(p.numel() for half in (model.encoder_, model.decoder_) for p in half.parameters())
+    model = AutoEncoderTransformer(8, network=network, max_iter=50, random_state=0).fit(
+        X_train
+    )
+    n_weights = sum(
+        p.numel()
+        for half in (model.encoder_, model.decoder_)
+        for p in half.parameters()
+    )
     print(
         f"{name:13s} {n_weights:7,d} weights, squared error of training rows {-model.score(X_train):.4f}, "
         f"of others {-model.score(X_test):.4f}"
@@ -43,7 +51,9 @@ for name, network in networks.items():
 # %%
 # What counts is the error of rows that were not used for training. The convolutional network starts from a good guess
 # about images, so it can do with fewer weights, and learns less by heart: its two errors are closer to each other.
-ReconstructionDisplay.from_estimator(fitted["convolutional"], X_test, image_shape=image_shape)
+ReconstructionDisplay.from_estimator(
+    fitted["convolutional"], X_test, image_shape=image_shape
+)
 plt.show()
 
 # %%

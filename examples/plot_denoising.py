@@ -24,14 +24,20 @@ from skae.plotting import ReconstructionDisplay
 
 X, y, image_shape = load_images()
 X_train, X_test = train_test_split(X, random_state=0)
-X_noisy = (X_test + np.random.default_rng(0).normal(0, 0.3, X_test.shape)).astype(np.float32)
+X_noisy = (X_test + np.random.default_rng(0).normal(0, 0.3, X_test.shape)).astype(
+    np.float32
+)
 
 # %%
 # Training takes clean rows. The noise is added in training, new for every batch, so that no row is seen twice in the
 # same way. The classic tutorials train a dense and a convolutional network.
 dense = DenoisingAutoEncoder(32, noise_level=0.3, random_state=0).fit(X_train)
 convolutional = DenoisingAutoEncoder(
-    32, network=ConvNetwork((1, *image_shape), channels=(32, 64)), noise_level=0.3, max_iter=50, random_state=0
+    32,
+    network=ConvNetwork((1, *image_shape), channels=(32, 64)),
+    noise_level=0.3,
+    max_iter=50,
+    random_state=0,
 ).fit(X_train)
 
 # %%
@@ -41,7 +47,8 @@ pcas = [PCA(k).fit(X_train) for k in (4, 8, 16, 32)]
 cleaned = {
     "nothing": X_noisy,
     "PCA": min(
-        (pca.inverse_transform(pca.transform(X_noisy)) for pca in pcas), key=lambda X: mean_squared_error(X_test, X)
+        (pca.inverse_transform(pca.transform(X_noisy)) for pca in pcas),
+        key=lambda X: mean_squared_error(X_test, X),
     ),
     "dense": dense.predict(X_noisy),
     "convolutional": convolutional.predict(X_noisy),
@@ -54,8 +61,12 @@ for name, rows in cleaned.items():
 # The dense network on top, the convolutional one below. Neither has seen these digits. Where the noise leaves little of
 # one, they draw a likely digit, not always the right one.
 fig, axes = plt.subplots(2, 1, figsize=(8, 5), layout="constrained")
-for ax, model, title in zip(axes, (dense, convolutional), ("dense", "convolutional"), strict=True):
-    ReconstructionDisplay.from_estimator(model, X_test, X_noisy=X_noisy, image_shape=image_shape, ax=ax)
+for ax, model, title in zip(
+    axes, (dense, convolutional), ("dense", "convolutional"), strict=True
+):
+    ReconstructionDisplay.from_estimator(
+        model, X_test, X_noisy=X_noisy, image_shape=image_shape, ax=ax
+    )
     ax.set_title(title)
 plt.show()
 

@@ -26,7 +26,9 @@ X_train, X_test = train_test_split(X, random_state=0)
 
 # %%
 # ``n_components`` is the width of the code, as in PCA. Without hidden layers, encoder and decoder are linear.
-autoencoder = AutoEncoderTransformer(n_components=8, hidden_layer_sizes=(), random_state=0).fit(X_train)
+autoencoder = AutoEncoderTransformer(
+    n_components=8, hidden_layer_sizes=(), random_state=0
+).fit(X_train)
 pca = PCA(n_components=8).fit(X_train)
 
 codes = autoencoder.transform(X_test)
@@ -51,7 +53,9 @@ plt.show()
 # %%
 # Pixels lie in [0, 1], but a linear decoder does not know it: it draws greys where the page is black. With
 # ``loss="binary_cross_entropy"`` the outputs go through a sigmoid. Nothing else changes.
-sigmoid = AutoEncoderTransformer(8, hidden_layer_sizes=(), loss="binary_cross_entropy", random_state=0).fit(X_train)
+sigmoid = AutoEncoderTransformer(
+    8, hidden_layer_sizes=(), loss="binary_cross_entropy", random_state=0
+).fit(X_train)
 print(f"squared error with a sigmoid  {error(sigmoid, X_test):.4f}")
 
 ReconstructionDisplay.from_estimator(sigmoid, X_test, image_shape=image_shape)

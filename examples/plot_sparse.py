@@ -26,14 +26,20 @@ X_train, X_test = train_test_split(X, random_state=0)
 # ``sparsity="kl"`` holds each of the 30 units at a mean activation of ``target_rate``. The units are sigmoids: 0 is
 # silent, 1 is fully active. Beside it, the same network is trained without the penalty.
 shared = {"loss": "binary_cross_entropy", "random_state": 0}
-sparse = SparseAutoEncoder(30, hidden_layer_sizes=(), sparsity="kl", target_rate=0.05, **shared)
-plain = AutoEncoderTransformer(30, network=DenseNetwork((), code_activation="sigmoid"), **shared)
+sparse = SparseAutoEncoder(
+    30, hidden_layer_sizes=(), sparsity="kl", target_rate=0.05, **shared
+)
+plain = AutoEncoderTransformer(
+    30, network=DenseNetwork((), code_activation="sigmoid"), **shared
+)
 
 for name, model in {"sparse": sparse, "plain": plain}.items():
     codes = model.fit(X_train).transform(X_test)
     active = np.mean(codes > 0.5 * codes.max(axis=0))
     error = np.mean((model.reconstruct(X_test) - X_test) ** 2)
-    print(f"{name:6s} mean activation {codes.mean():.2f}, active units {active:.0%}, squared error {error:.4f}")
+    print(
+        f"{name:6s} mean activation {codes.mean():.2f}, active units {active:.0%}, squared error {error:.4f}"
+    )
 
 
 # %%
@@ -43,7 +49,9 @@ for name, model in {"sparse": sparse, "plain": plain}.items():
 # or a kind of it: the code works like an index of prototypes.
 def draw_units(model):
     strongest = np.diag(model.transform(X_test).max(axis=0))
-    return SampleDisplay.from_samples(model.inverse_transform(strongest), image_shape=image_shape, n_samples=30)
+    return SampleDisplay.from_samples(
+        model.inverse_transform(strongest), image_shape=image_shape, n_samples=30
+    )
 
 
 draw_units(sparse)

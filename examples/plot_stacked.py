@@ -29,13 +29,21 @@ X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
 # -------------------
 # Four layers of sigmoids, with 10 epochs of pre-training for each and 20 of fine-tuning. The same network from random
 # weights gets the same number of epochs.
-deep = {"hidden_layer_sizes": (256, 128, 64), "activation": "sigmoid", "random_state": 0}
+deep = {
+    "hidden_layer_sizes": (256, 128, 64),
+    "activation": "sigmoid",
+    "random_state": 0,
+}
 stacked = {
     "random weights": StackedAutoEncoder(16, pretrain_max_iter=0, max_iter=60, **deep),
     "pre-trained": StackedAutoEncoder(16, pretrain_max_iter=10, max_iter=20, **deep),
-    "pre-trained with noise": StackedAutoEncoder(16, corruption="masking", pretrain_max_iter=10, max_iter=20, **deep),
+    "pre-trained with noise": StackedAutoEncoder(
+        16, corruption="masking", pretrain_max_iter=10, max_iter=20, **deep
+    ),
 }
-X_masked = X_test * (np.random.default_rng(0).random(X_test.shape) > 0.2)  # a fifth of the pixels is black
+X_masked = X_test * (
+    np.random.default_rng(0).random(X_test.shape) > 0.2
+)  # a fifth of the pixels is black
 print(f"{'squared error of':24s}  images  masked images")
 for name, model in stacked.items():
     model.fit(X_train)
@@ -68,15 +76,25 @@ plt.show()
 wide = {"hidden_layer_sizes": (200, 200), "learning_rate_init": 1e-3, "random_state": 0}
 print("labels  logistic regression  random weights  pre-trained")
 for n_each in (2, 5, 10):
-    known = np.concatenate([np.flatnonzero(y_train == label)[:n_each] for label in range(10)])
+    known = np.concatenate(
+        [np.flatnonzero(y_train == label)[:n_each] for label in range(10)]
+    )
     y_few = np.full_like(y_train, -1)
     y_few[known] = y_train[known]
     accuracies = (
-        LogisticRegression(max_iter=1000).fit(X_train[known], y_train[known]).score(X_test, y_test),
-        StackedAutoEncoderClassifier(200, pretrain_max_iter=0, **wide).fit(X_train, y_few).score(X_test, y_test),
-        StackedAutoEncoderClassifier(200, pretrain_max_iter=20, **wide).fit(X_train, y_few).score(X_test, y_test),
+        LogisticRegression(max_iter=1000)
+        .fit(X_train[known], y_train[known])
+        .score(X_test, y_test),
+        StackedAutoEncoderClassifier(200, pretrain_max_iter=0, **wide)
+        .fit(X_train, y_few)
+        .score(X_test, y_test),
+        StackedAutoEncoderClassifier(200, pretrain_max_iter=20, **wide)
+        .fit(X_train, y_few)
+        .score(X_test, y_test),
     )
-    print(f"{len(known):6d}  {accuracies[0]:19.3f}  {accuracies[1]:14.3f}  {accuracies[2]:11.3f}")
+    print(
+        f"{len(known):6d}  {accuracies[0]:19.3f}  {accuracies[1]:14.3f}  {accuracies[2]:11.3f}"
+    )
 
 # %%
 # With so few labels the accuracy depends much on which rows have one: repeat it with others before you trust a
