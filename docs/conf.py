@@ -25,7 +25,9 @@ extensions = [
 ]
 exclude_patterns = ["_build", "api/backreferences"]
 templates_path = ["_templates"]
-nitpicky = False  # what torch and scikit-learn document is out of reach without a network
+nitpicky = (
+    False  # what torch and scikit-learn document is out of reach without a network
+)
 
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
@@ -53,14 +55,27 @@ warnings.filterwarnings("ignore", "FigureCanvasAgg is non-interactive", UserWarn
 
 html_math_renderer = "mathml"
 # ziamath ships the one free font with a table for formulas that is on PyPI
-html_static_path = ["_static", str(Path(find_spec("ziamath").origin).parent / "fonts" / "STIXTwoMath-Regular.ttf")]
+html_static_path = [
+    "_static",
+    str(Path(find_spec("ziamath").origin).parent / "fonts" / "STIXTwoMath-Regular.ttf"),
+]
 html_css_files = ["skae.css"]
 html_theme = "pydata_sphinx_theme"
 html_title = f"skae {release}"
 html_show_sourcelink = False
 toc_object_entries_show_parents = "hide"
-html_theme_options = {"show_toc_level": 2, "header_links_before_dropdown": 4, "show_prev_next": False}
-html_sidebars = {"index": [], "getting_started": [], "choosing": [], "examples": [], "changelog": []}
+html_theme_options = {
+    "show_toc_level": 2,
+    "header_links_before_dropdown": 4,
+    "show_prev_next": False,
+}
+html_sidebars = {
+    "index": [],
+    "getting_started": [],
+    "choosing": [],
+    "examples": [],
+    "changelog": [],
+}
 
 
 def skip_what_scikit_learn_documents(app, what, name, obj, skip, options):

@@ -18,6 +18,8 @@ def leave_scratch_folder(namespace):
     namespace["_stack"].close()
 
 
+collect_ignore_glob = ["*.py", "auto_examples/*"]  # no doctests
+
 pytest_collect_file = Sybil(
     parsers=[PythonCodeBlockParser(), SkipParser()],
     patterns=["*.md"],

@@ -1,21 +1,34 @@
-"""Draw the pictures of the landing page and the README: ``SKAE_DATA=... python docs/draw_pictures.py``, ten minutes.
+"""Draw the pictures of the pages: ``SKAE_DATA=... python docs/draw_pictures.py``, ten minutes.
 
 SKAE_DATA is a folder with mnist.npz.
 """
 
+import contextlib
 import os
+import re
+import tempfile
 from pathlib import Path
+from unittest import mock
 
 import matplotlib
 
 matplotlib.use("Agg")
 
+import matplotlib.pyplot as plt
 import numpy as np
-from sklearn.datasets import load_breast_cancer
-
-from skae import AutoEncoderOutlierDetector, DenoisingAutoEncoder, VariationalAutoEncoder
+from skae import (
+    AutoEncoderOutlierDetector,
+    DenoisingAutoEncoder,
+    VariationalAutoEncoder,
+)
 from skae.networks import ConvNetwork
-from skae.plotting import ErrorHistogramDisplay, ExplanationDisplay, ManifoldDisplay, ReconstructionDisplay
+from skae.plotting import (
+    ErrorHistogramDisplay,
+    ExplanationDisplay,
+    ManifoldDisplay,
+    ReconstructionDisplay,
+)
+from sklearn.datasets import load_breast_cancer
 
 PICTURES = Path(__file__).parent / "images"
 
@@ -28,14 +41,21 @@ def save(display, name, size):
 
 def mnist():
     data = np.load(Path(os.environ["SKAE_DATA"]) / "mnist.npz", allow_pickle=False)
-    return [data[name].reshape(-1, 784).astype(np.float32) / 255 for name in ("x_train", "x_test")]
+    return [
+        data[name].reshape(-1, 784).astype(np.float32) / 255
+        for name in ("x_train", "x_test")
+    ]
 
 
 def clean_digits(X_train, X_test):
     network = ConvNetwork(image_shape=(1, 28, 28))
-    denoiser = DenoisingAutoEncoder(64, noise_level=0.5, network=network, max_iter=5, random_state=0).fit(X_train)
+    denoiser = DenoisingAutoEncoder(
+        64, noise_level=0.5, network=network, max_iter=5, random_state=0
+    ).fit(X_train)
     noisy = X_test[:6] + 0.5 * np.random.default_rng(0).normal(size=(6, 784))
-    display = ReconstructionDisplay.from_estimator(denoiser, X_test[:6], X_noisy=noisy, image_shape=(28, 28))
+    display = ReconstructionDisplay.from_estimator(
+        denoiser, X_test[:6], X_noisy=noisy, image_shape=(28, 28)
+    )
     save(display, "denoised.png", (6, 3))
 
 
@@ -50,7 +70,11 @@ def draw_manifold(X_train):
         max_iter=40,
         random_state=0,
     ).fit(X_train)
-    save(ManifoldDisplay.from_estimator(vae, image_shape=(28, 28)), "manifold.png", (5, 5))
+    save(
+        ManifoldDisplay.from_estimator(vae, image_shape=(28, 28)),
+        "manifold.png",
+        (5, 5),
+    )
 
 
 def explain_a_tumour():
@@ -58,14 +82,45 @@ def explain_a_tumour():
     labels = np.where(y == 1, 1, -1)
     detector = AutoEncoderOutlierDetector(random_state=0).fit(X)
     worst = X.iloc[detector.score_samples(X).argmin()]
-    save(ExplanationDisplay.from_estimator(detector, worst, max_features=6), "explanation.png", (6, 3))
-    detector = AutoEncoderOutlierDetector(novelty=True, random_state=0).fit(X[::2], labels[::2])
-    display = ErrorHistogramDisplay.from_estimator(detector, X[1::2], labels[1::2], log=True)
+    save(
+        ExplanationDisplay.from_estimator(detector, worst, max_features=6),
+        "explanation.png",
+        (6, 3),
+    )
+    detector = AutoEncoderOutlierDetector(novelty=True, random_state=0).fit(
+        X[::2], labels[::2]
+    )
+    display = ErrorHistogramDisplay.from_estimator(
+        detector, X[1::2], labels[1::2], log=True
+    )
     save(display, "error_histogram.png", (6, 3))
+
+
+def run_getting_started():
+    """Run the page, whose blocks show three pictures."""
+    page = (PICTURES.parent / "getting_started.md").read_text()
+    code = "\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL))
+    names = iter(["digits", "explanation", "errors"])
+
+    def save_figure():
+        plt.gcf().savefig(
+            PICTURES / f"getting_started_{next(names)}.png",
+            dpi=110,
+            bbox_inches="tight",
+        )
+        plt.close()
+
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        contextlib.chdir(folder),
+        mock.patch.object(plt, "show", save_figure),
+    ):
+        exec(code, {})
 
 
 if __name__ == "__main__":
     explain_a_tumour()
+    run_getting_started()
     X_train, X_test = mnist()
     clean_digits(X_train, X_test)
     draw_manifold(X_train)

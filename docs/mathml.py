@@ -5,7 +5,9 @@ import re
 from docutils import nodes
 from latex2mathml.converter import convert
 
-NAMES = re.compile(r"(<mi>(?:exp|log)</mi>)(?!<mo)")  # of functions, which stand apart from their arguments
+NAMES = re.compile(
+    r"(<mi>(?:exp|log)</mi>)(?!<mo)"
+)  # of functions, which stand apart from their arguments
 
 
 def write(display):
@@ -19,5 +21,7 @@ def write(display):
 
 def setup(app):
     """Register the renderer for ``html_math_renderer``."""
-    app.add_html_math_renderer("mathml", inline_renderers=write("inline"), block_renderers=write("block"))
+    app.add_html_math_renderer(
+        "mathml", inline_renderers=write("inline"), block_renderers=write("block")
+    )
     return {"parallel_read_safe": True}

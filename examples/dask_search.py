@@ -9,13 +9,12 @@ import sys
 import dask.dataframe as dd
 import joblib
 from distributed import Client, LocalCluster
+from skae import AutoEncoderOutlierDetector, DenoisingAutoEncoder
+from skae.dask import map_rows
 from sklearn.datasets import load_breast_cancer
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-
-from skae import AutoEncoderOutlierDetector, DenoisingAutoEncoder
-from skae.dask import map_rows
 
 
 def main(cluster):
@@ -25,7 +24,10 @@ def main(cluster):
         # a search: each fit is a task
         pipeline = make_pipeline(
             StandardScaler(),
-            AutoEncoderOutlierDetector(DenoisingAutoEncoder(hidden_layer_sizes=(64,), random_state=0), novelty=True),
+            AutoEncoderOutlierDetector(
+                DenoisingAutoEncoder(hidden_layer_sizes=(64,), random_state=0),
+                novelty=True,
+            ),
         )
         grid = {"autoencoderoutlierdetector__autoencoder__n_components": [4, 8, 16]}
         with joblib.parallel_config("dask"):
@@ -33,15 +35,25 @@ def main(cluster):
         print(search.best_params_, f"AUROC {search.best_score_:.3f}")
 
         # a bag: each worker trains some of its members
-        detector = AutoEncoderOutlierDetector(novelty=True, n_estimators=8, random_state=0)
+        detector = AutoEncoderOutlierDetector(
+            novelty=True, n_estimators=8, random_state=0
+        )
         with joblib.parallel_config("dask"):
             detector.fit(frame, y)
 
         # scores: each worker takes the partitions it holds
         rows = dd.from_pandas(frame, npartitions=8)
         found = rows.assign(score=map_rows(detector.score_samples, rows))
-        print(found.nsmallest(5, "score")[["mean radius", "mean texture", "score"]].compute())
+        print(
+            found.nsmallest(5, "score")[
+                ["mean radius", "mean texture", "score"]
+            ].compute()
+        )
 
 
 if __name__ == "__main__":  # workers import this file
-    main(sys.argv[1] if sys.argv[1:] else LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None))
+    main(
+        sys.argv[1]
+        if sys.argv[1:]
+        else LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
+    )

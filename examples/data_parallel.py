@@ -8,10 +8,9 @@ On several machines torchrun is started on each, with the address of the first: 
 
 from pathlib import Path
 
-from sklearn.datasets import load_digits
-
 import skae
 from skae.distributed import data_parallel
+from sklearn.datasets import load_digits
 
 X, _ = load_digits(return_X_y=True)
 X = X / 16
@@ -19,10 +18,14 @@ X = X / 16
 with data_parallel() as processes:
     own = X[processes.rank :: processes.size]  # elsewhere the file of this process
     detector = skae.AutoEncoderOutlierDetector(
-        skae.DenoisingAutoEncoder(16, max_iter=20, random_state=0), novelty=True, random_state=0
+        skae.DenoisingAutoEncoder(16, max_iter=20, random_state=0),
+        novelty=True,
+        random_state=0,
     ).fit(own)
 
-print(f"Process {processes.rank} of {processes.size}: {len(own)} rows, threshold {detector.threshold_:.6f}")
+print(
+    f"Process {processes.rank} of {processes.size}: {len(own)} rows, threshold {detector.threshold_:.6f}"
+)
 if processes.rank == 0:
     folder = Path(__file__).parent / "output"
     folder.mkdir(exist_ok=True)

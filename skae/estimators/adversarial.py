@@ -64,8 +64,9 @@ class AdversarialAutoEncoder(BaseAutoEncoder):
     well the codes follow the prior. Adam's memory of gradients is shortened (``betas=(0.5, 0.999)``) for the
     discriminator, which chases a moving target [3]_.
 
-    Codes fill a prior with gaps, such as "swiss_roll", only in small steps: with the default ``learning_rate_init`` a
-    third of it or more stays empty, with 1e-3 none.
+    Codes fill a prior with gaps, such as "swiss_roll", only in small steps. With 5,000 digits of MNIST and two
+    components the default ``learning_rate_init`` leaves up to a third of the roll empty, 1e-3 nothing; the codes are
+    closest to the prior with ``adversarial_weight=0.3``.
 
     References
     ----------

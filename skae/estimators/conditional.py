@@ -170,7 +170,7 @@ class ConditionalVariationalAutoEncoder(PartlyLabelled, DensityScores):
         -------
         score : float
             In nats, the mean of a bound on :math:`\log p(x, y)` where the class is known, which is what `fit`
-            maximises [1]_, and on :math:`\log p(x)` where it is not, or without y, as in `score_samples`. How well the
+            maximises, and on :math:`\log p(x)` where it is not, or without y, as in `score_samples`. How well the
             classes are predicted has no part in it: for that let a search score by "accuracy".
 
         Raises
