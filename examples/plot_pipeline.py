@@ -51,7 +51,7 @@ print(f"accuracy on the test rows {search.score(X_test, y_test):.3f}")
 
 # %%
 ax = table.plot(
-    marker="o",
+    style=["o-", "s--"],
     xlabel="number of components",
     ylabel="cross-validated accuracy",
     xticks=table.index,
