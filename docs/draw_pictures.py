@@ -16,6 +16,8 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
+from sklearn.datasets import load_breast_cancer
+
 from skae import (
     AutoEncoderOutlierDetector,
     DenoisingAutoEncoder,
@@ -28,7 +30,6 @@ from skae.plotting import (
     ManifoldDisplay,
     ReconstructionDisplay,
 )
-from sklearn.datasets import load_breast_cancer
 
 PICTURES = Path(__file__).parent / "images"
 

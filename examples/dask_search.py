@@ -9,12 +9,13 @@ import sys
 import dask.dataframe as dd
 import joblib
 from distributed import Client, LocalCluster
-from skae import AutoEncoderOutlierDetector, DenoisingAutoEncoder
-from skae.dask import map_rows
 from sklearn.datasets import load_breast_cancer
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+
+from skae import AutoEncoderOutlierDetector, DenoisingAutoEncoder
+from skae.dask import map_rows
 
 
 def main(cluster):

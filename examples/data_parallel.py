@@ -8,9 +8,10 @@ On several machines torchrun is started on each, with the address of the first: 
 
 from pathlib import Path
 
+from sklearn.datasets import load_digits
+
 import skae
 from skae.distributed import data_parallel
-from sklearn.datasets import load_digits
 
 X, _ = load_digits(return_X_y=True)
 X = X / 16

@@ -10,13 +10,13 @@ classifier can be trained on them.
 # %%
 # A row is a heartbeat of 140 steps. By default the beats are simulated; ``--data ecg5000`` takes real ones.
 import matplotlib.pyplot as plt
-from skae import AutoEncoderOutlierDetector, AutoEncoderTransformer
-from skae.networks import LSTMNetwork
-from skae.plotting import ErrorHistogramDisplay, SignalDisplay
+from example_data import load_sequences
 from sklearn.metrics import accuracy_score, precision_score, recall_score, roc_auc_score
 from sklearn.model_selection import train_test_split
 
-from example_data import load_sequences
+from skae import AutoEncoderOutlierDetector, AutoEncoderTransformer
+from skae.networks import LSTMNetwork
+from skae.plotting import ErrorHistogramDisplay, SignalDisplay
 
 X, y = load_sequences()
 X_train, X_test, y_train, y_test = train_test_split(

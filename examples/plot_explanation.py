@@ -14,6 +14,9 @@ it says which of them it could not reproduce. ``explain`` returns these parts, a
 # given all its other measurements.
 import matplotlib.pyplot as plt
 import numpy as np
+from example_data import load_images, simulate_heartbeats
+from sklearn.datasets import load_breast_cancer
+
 from skae import (
     AutoEncoderOutlierDetector,
     AutoEncoderTransformer,
@@ -21,9 +24,6 @@ from skae import (
 )
 from skae.networks import LSTMNetwork
 from skae.plotting import ExplanationDisplay
-from sklearn.datasets import load_breast_cancer
-
-from example_data import load_images, simulate_heartbeats
 
 X, _ = load_breast_cancer(return_X_y=True, as_frame=True)
 detector = AutoEncoderOutlierDetector(random_state=0).fit(X)

@@ -14,8 +14,7 @@ import warnings
 
 import matplotlib.pyplot as plt
 import numpy as np
-from skae import DenoisingAutoEncoder
-from skae.plotting import ReconstructionDisplay
+from example_data import load_images
 from sklearn.datasets import load_breast_cancer
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.experimental import enable_iterative_imputer  # noqa: F401
@@ -23,7 +22,8 @@ from sklearn.impute import IterativeImputer, KNNImputer, SimpleImputer
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
-from example_data import load_images
+from skae import DenoisingAutoEncoder
+from skae.plotting import ReconstructionDisplay
 
 # IterativeImputer would go on beyond its rounds.
 warnings.simplefilter("ignore", ConvergenceWarning)

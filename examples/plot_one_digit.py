@@ -12,15 +12,15 @@ line has this task: images of good parts are plenty, and nobody can say beforeha
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from skae import AutoEncoderOutlierDetector, DenoisingAutoEncoder
-from skae.networks import ConvNetwork
-from skae.plotting import ErrorHistogramDisplay, ReconstructionDisplay
+from example_data import load_images
 from sklearn.decomposition import PCA
 from sklearn.ensemble import IsolationForest
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import train_test_split
 
-from example_data import load_images
+from skae import AutoEncoderOutlierDetector, DenoisingAutoEncoder
+from skae.networks import ConvNetwork
+from skae.plotting import ErrorHistogramDisplay, ReconstructionDisplay
 
 X, digits, image_shape = load_images()
 

@@ -11,16 +11,16 @@ and a grid search, and it is worth its time where a handful of numbers has to do
 # Digits, a quarter of them for the test. (Of MNIST 10,000 rows, to keep it short.)
 import matplotlib.pyplot as plt
 import pandas as pd
-from skae import DenoisingAutoEncoder
-from skae.model_selection import BatchedGridSearchCV
-from skae.plotting import LossCurveDisplay, ReconstructionDisplay
+from example_data import load_images
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-from example_data import load_images
+from skae import DenoisingAutoEncoder
+from skae.model_selection import BatchedGridSearchCV
+from skae.plotting import LossCurveDisplay, ReconstructionDisplay
 
 X, y, image_shape = load_images()
 X_train, X_test, y_train, y_test = train_test_split(

@@ -16,14 +16,15 @@ import io
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from skae import AutoEncoderOutlierDetector
-from skae.plotting import ExplanationDisplay
 from sklearn.compose import make_column_selector, make_column_transformer
 from sklearn.ensemble import IsolationForest
 from sklearn.impute import SimpleImputer
 from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
+
+from skae import AutoEncoderOutlierDetector
+from skae.plotting import ExplanationDisplay
 
 rng, n = np.random.default_rng(0), 4000
 cars = pd.DataFrame(

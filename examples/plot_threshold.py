@@ -15,11 +15,12 @@ from tempfile import mkdtemp
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from skae import AutoEncoderOutlierDetector
-from skae.plotting import ThresholdDisplay
 from sklearn.datasets import load_breast_cancer
 from sklearn.metrics import fbeta_score, precision_recall_fscore_support
 from sklearn.model_selection import GridSearchCV, StratifiedKFold, train_test_split
+
+from skae import AutoEncoderOutlierDetector
+from skae.plotting import ThresholdDisplay
 
 X, target = load_breast_cancer(return_X_y=True, as_frame=True)
 y = np.where(target == 1, 1, -1)

@@ -13,16 +13,16 @@ you know none, PCA before t-SNE is hard to beat.
 # mnist``) stays as it is: people slant their digits anyway.
 import matplotlib.pyplot as plt
 import torch
-from skae import DenoisingAutoEncoder
-from skae.networks import DenseNetwork
-from skae.plotting import CodeDisplay, SampleDisplay
+from example_data import load_images
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE, trustworthiness
 from sklearn.model_selection import cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 from torch.nn import functional as F
 
-from example_data import load_images
+from skae import DenoisingAutoEncoder
+from skae.networks import DenseNetwork
+from skae.plotting import CodeDisplay, SampleDisplay
 
 originals, y, (height, width) = load_images()
 small = len(originals) < 10_000

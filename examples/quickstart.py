@@ -11,17 +11,6 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
-from skae import (
-    AutoEncoderOutlierDetector,
-    AutoEncoderTransformer,
-    DenoisingAutoEncoder,
-)
-from skae.plotting import (
-    CodeDisplay,
-    ErrorHistogramDisplay,
-    LossCurveDisplay,
-    ReconstructionDisplay,
-)
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
@@ -36,6 +25,18 @@ from sklearn.model_selection import (
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
+
+from skae import (
+    AutoEncoderOutlierDetector,
+    AutoEncoderTransformer,
+    DenoisingAutoEncoder,
+)
+from skae.plotting import (
+    CodeDisplay,
+    ErrorHistogramDisplay,
+    LossCurveDisplay,
+    ReconstructionDisplay,
+)
 
 PICTURES = Path(__file__).parent / "output"
 
