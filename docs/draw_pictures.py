@@ -82,9 +82,12 @@ def explain_a_tumour():
     X, y = load_breast_cancer(return_X_y=True, as_frame=True)
     labels = np.where(y == 1, 1, -1)
     detector = AutoEncoderOutlierDetector(random_state=0).fit(X)
-    worst = X.iloc[detector.score_samples(X).argmin()]
+    parts = detector.explain(X)[detector.predict(X) == -1]
+    clear = X.loc[
+        (parts.max(axis=1) / parts.sum(axis=1)).idxmax()
+    ]  # has one main cause
     save(
-        ExplanationDisplay.from_estimator(detector, worst, max_features=6),
+        ExplanationDisplay.from_estimator(detector, clear, max_features=6),
         "explanation.png",
         (6, 3),
     )

@@ -111,7 +111,10 @@ class FittedDetector(OutlierMixin, Versioned):
         y = column_or_1d(y)
         check_consistent_length(errors, y)
         if set(np.unique(y)) != {-1, 1}:
-            raise ValueError(f"y holds {listed(np.unique(y))}; it must hold 1 for inliers and -1 for outliers, both.")
+            raise ValueError(
+                f"y holds {listed(np.unique(y))}; it must hold 1 for inliers and -1 for outliers, both: "
+                "give np.where(outlier, -1, 1)."
+            )
         return self.set_threshold(best_threshold(errors, y, metric))
 
     @of_one_fit
