@@ -23,6 +23,9 @@ from uuid import uuid4
 import joblib  # its folder is looked up below
 import torch
 from sklearn.base import _fit_context as fit_context
+from sklearn.callback._callback_context import get_context_path
+from sklearn.callback._progressbar import _run_monitors
+from sklearn.callback._transport import send
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils._param_validation import HasMethods, Interval, RealNotInt, StrOptions, validate_parameter_constraints
 from sklearn.utils.metaestimators import _safe_split as safe_split
@@ -210,3 +213,31 @@ def register_skops_node(
     for cls in types:
         _get_state.register(cls)(get_state)
     NODE_TYPE_MAPPING[name, PROTOCOL] = BytesNode
+
+
+# ---- scikit-learn's progress bars ----------------------------------------------------------------------------
+
+
+def on_bar_message(context: Any, show: Callable[[Any, Any, str], None]) -> None:
+    """Call ``show(progress, bar, text)``, with rich's `Progress`, for each text that `send_to_bars` sends in this fit.
+
+    Names of bars do not say which task of another estimator a fit is, so that there is room for the texts.
+    """
+    monitor = _run_monitors[context.root_uuid]
+    begin_task, end_task = monitor._on_task_begin, monitor._on_task_end
+    monitor._on_task_begin = lambda message: begin_task({**message, "source_estimator_name": None})
+
+    def receive(message: dict[str, Any]) -> None:  # in the thread that draws
+        if "text" in message:
+            bar = monitor.root_rich_task.get_descendants(message["path"])[-1]
+            show(monitor.progress_ctx, bar.id, message["text"])
+        else:
+            end_task(message)
+
+    monitor._on_task_end = receive
+
+
+def send_to_bars(callback: Any, context: Any, text: str) -> None:
+    """Send a text about a task to the process that draws the bars of a `ProgressBar`."""
+    path = [task.task_id for task in get_context_path(context)]
+    send(callback._listener_handles[context.root_uuid], {"event": "end", "path": path, "text": text})

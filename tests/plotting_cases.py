@@ -28,7 +28,8 @@ def drawn(display):
 
 
 def row_labels(display):
-    return [label.get_text() for label in display.ax_.get_yticklabels()]
+    labels = display.ax_.get_yticklabels() or display.ax_.texts
+    return [label.get_text() for label in labels]
 
 
 def legend(display):

@@ -13,7 +13,7 @@ PACKAGE = Path(skae.__file__).parent
 ROWS = [
     ["_compat", "random", "device", "distributed", "precision", "graph", "interfaces"],
     ["networks", "objectives", "corruptions", "priors", "training", "inference"],
-    ["tables"],
+    ["tables", "images"],
     ["estimators"],
     ["outliers", "model_selection"],
     ["persistence"],

@@ -609,7 +609,7 @@ def test_a_checkpoint_that_cannot_be_written_is_told_of_and_the_fit_goes_on(plan
     assert quick().set_callbacks(checkpoint).fit(plane).n_iter_ == 5
     assert the_file(folder).read_bytes() == before
     (record,) = caplog.records
-    assert (record.name, record.levelname) == ("skae.callbacks", "WARNING")
+    assert (record.name, record.levelname) == ("skae.callbacks.checkpoint", "WARNING")
     assert str(the_file(folder)) in record.getMessage()
     assert "No space left on device" in record.getMessage()
 
@@ -700,7 +700,7 @@ def test_a_path_where_there_can_be_no_file_is_refused_before_training(plane, tmp
 def test_a_folder_that_cannot_be_written_to_is_refused_before_training(plane, folder, path, monkeypatch):
     folder.mkdir(mode=0o500)
     if os.access(folder, os.W_OK):  # an administrator may write everywhere
-        monkeypatch.setattr("skae.callbacks.TemporaryFile", no_space)
+        monkeypatch.setattr("skae.callbacks.checkpoint.TemporaryFile", no_space)
     with pytest.raises(ValueError, match=r"cannot be written.*Give another"):
         quick().set_callbacks(Checkpoint(path), counted := Count()).fit(plane)
     assert counted.n == 0

@@ -9,6 +9,7 @@ import pytest
 from numpy.testing import assert_array_equal
 from plotting_cases import N_ROWS, X, drawn, legend, make_autoencoder, pyplot_without_windows
 from sklearn.exceptions import NotFittedError
+from sklearn.metrics import f1_score, precision_score, recall_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -21,9 +22,11 @@ from skae.plotting import (
     ManifoldDisplay,
     ReconstructionDisplay,
     SignalDisplay,
+    ThresholdDisplay,
 )
 
 pytest.importorskip("matplotlib")
+Y = np.repeat([1, -1], [N_ROWS - 15, 15])
 
 
 @pytest.fixture(autouse=True)
@@ -46,6 +49,7 @@ def detector():
 DRAW = {
     "images": lambda estimator, X, **to: ReconstructionDisplay.from_estimator(estimator, X, image_shape=(3, 4), **to),
     "errors": ErrorHistogramDisplay.from_estimator,
+    "threshold": lambda estimator, X, **to: ThresholdDisplay.from_estimator(estimator, X, Y, **to),
     "signal": lambda estimator, X, **to: SignalDisplay.from_estimator(estimator, X[:1], **to),
     "explanation": lambda estimator, X, **to: ExplanationDisplay.from_estimator(estimator, X[:1], **to),
     "explanation of an image": lambda estimator, X, **to: ExplanationDisplay.from_estimator(
@@ -58,7 +62,7 @@ DRAW = {
     "manifold": lambda estimator, X, **to: ManifoldDisplay.from_estimator(estimator, X, image_shape=(3, 4), **to),
     "losses": lambda estimator, X, **to: LossCurveDisplay.from_estimator(estimator, **to),
 }
-OF_DETECTORS = [draw for name, draw in DRAW.items() if name.startswith(("errors", "explanation"))]
+OF_DETECTORS = [draw for name, draw in DRAW.items() if name.startswith(("errors", "threshold", "explanation"))]
 every_display = pytest.mark.parametrize("draw", DRAW.values(), ids=DRAW)
 
 
@@ -189,13 +193,94 @@ def test_histogram_counts_errors_and_marks_the_threshold(detector, log):
 
 
 def test_histogram_separates_inliers_and_outliers(detector):
-    y = np.repeat([1, -1], [45, 15])
-    display = ErrorHistogramDisplay.from_estimator(detector, X, y)
+    errors = -detector.score_samples(X)
+    for display in (
+        ErrorHistogramDisplay.from_estimator(detector, X, Y),
+        ErrorHistogramDisplay.from_predictions(Y, errors),
+    ):
+        for bars, sign in zip(display.bars_, [1, -1], strict=True):
+            assert_array_equal(bars.datavalues, np.histogram(errors[sign == Y], display.bin_edges_)[0])
+        assert legend(display)[:2] == ["inliers", "outliers"]
+
+
+def test_histogram_needs_no_labels_and_no_threshold():
+    display = ErrorHistogramDisplay.from_predictions(None, [1.0, 2.0, 4.0])
+    assert display.line_ is None
+    assert display.ax_.get_legend() is None
+    assert sum(sum(bars.datavalues) for bars in display.bars_) == 3
+
+
+# ---- thresholds ----------------------------------------------------------------------------------------------
+
+
+def metrics(errors, threshold):
+    labels = np.where(errors > threshold, -1, 1)
+    return [metric(Y, labels, pos_label=-1) for metric in (precision_score, recall_score, f1_score)]
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_metrics_are_those_of_the_rows_above_each_threshold(detector, log):
+    display = ThresholdDisplay.from_estimator(detector, X, Y, log=log)
 
     errors = -detector.score_samples(X)
-    for bars, sign in zip(display.bars_, [1, -1], strict=True):
-        assert_array_equal(bars.datavalues, np.histogram(errors[y == sign], display.bin_edges_)[0])
-    assert legend(display)[:2] == ["inliers", "outliers"]
+    for line in display.lines_.values():
+        assert_array_equal(line.get_xdata(), np.sort(errors))
+        assert line.get_drawstyle() == "steps-pre"  # up to an error what holds just below it
+    for i, error in enumerate(np.sort(errors)):
+        drawn_here = [line.get_ydata()[i] for line in display.lines_.values()]
+        assert drawn_here == pytest.approx(metrics(errors, np.nextafter(error, 0)))
+    assert display.ax_.get_xscale() == ("log" if log else "linear")
+
+
+def test_the_chosen_threshold_is_marked(detector):
+    display = ThresholdDisplay.from_estimator(detector, X, Y)
+
+    values = metrics(-detector.score_samples(X), detector.threshold_)
+    assert_array_equal(display.line_.get_xdata(), detector.threshold_)
+    assert_array_equal(display.points_.get_xdata(), [detector.threshold_] * 3)
+    assert display.points_.get_ydata() == pytest.approx(values)
+    assert legend(display) == [
+        *(f"{name} {value:.2f}" for name, value in zip(("precision", "recall", "F1"), values, strict=True)),
+        f"threshold {detector.threshold_:.3g}",
+    ]
+
+
+@pytest.mark.parametrize(("threshold", "at"), [(0.2, [2 / 3, 1, 0.8]), (0.1, [0.5, 1, 2 / 3]), (0.05, [0.4, 1, 4 / 7])])
+def test_a_threshold_that_equals_an_error_calls_that_row_an_inlier(threshold, at):
+    display = ThresholdDisplay.from_predictions([1, 1, 1, -1, -1], [0.1, 0.2, 0.4, 0.3, 0.5], threshold=threshold)
+    assert display.points_.get_ydata() == pytest.approx(at)
+
+
+@pytest.mark.parametrize(("threshold", "lines"), [(None, 0), (0.5, 1)])
+def test_nothing_is_marked_where_no_error_is_above_the_threshold(threshold, lines):
+    display = ThresholdDisplay.from_predictions([1, -1], [0.1, 0.5], threshold=threshold)
+    assert display.points_ is None
+    assert (display.line_ is not None) == lines
+    assert legend(display)[:3] == ["precision", "recall", "F1"]
+
+
+def test_the_tuned_threshold_is_where_f1_is_largest(detector):
+    tuned = AutoEncoderOutlierDetector(make_autoencoder(2)).fit(X).tune_threshold(X, Y)
+    display = ThresholdDisplay.from_estimator(tuned, X, Y)
+    assert display.points_.get_ydata()[2] == display.lines_["F1"].get_ydata().max()
+
+
+@pytest.mark.parametrize(
+    ("y", "errors", "options", "message"),
+    [
+        ([1, 1], [0.1, 0.2], {}, "y_true must label some rows -1"),
+        (None, [0.1, 0.2], {}, "y_true must label some rows -1"),
+        ([0, 1], [0.1, 0.2], {}, r"y_true has the labels \[0 1\].*np.where\(y_true == 1"),
+        ([1], [0.1, 0.2], {}, "y_true has 1 labels for 2 rows"),
+        ([1, -1], [0.1, np.nan], {}, "errors contains NaN"),
+        ([1, -1], [0.0, 0.2], {"log": True}, "log=True needs positive values, but the lowest error is 0"),
+    ],
+)
+def test_invalid_labels_and_errors(y, errors, options, message, pyplot):
+    for kind in (ThresholdDisplay, ErrorHistogramDisplay) if y is not None and min(y) < 1 else (ThresholdDisplay,):
+        with pytest.raises(ValueError, match=message):
+            kind.from_predictions(y, errors, **options)
+    assert not pyplot.get_fignums()
 
 
 @pytest.mark.parametrize(
@@ -228,11 +313,11 @@ def test_signal_shows_the_row_and_its_reconstruction(autoencoder, rows):
     assert display.ax_.get_title() == f"error {-autoencoder.score_samples(X[:1])[0]:.3g}"
 
 
-def test_title_of_a_signal_says_whether_the_error_is_above_the_threshold(detector):
+def test_title_of_a_signal_says_whether_the_row_is_an_outlier(detector):
     labels = detector.predict(X)
-    for label, side in ((1, ", not above the threshold"), (-1, ", above the threshold")):
+    for label, kind in ((1, "(inlier)\nthreshold"), (-1, "(outlier)\nthreshold")):
         row = X[labels == label][0]
-        assert side in SignalDisplay.from_estimator(detector, row).ax_.get_title()
+        assert kind in SignalDisplay.from_estimator(detector, row).ax_.get_title()
 
 
 def test_signal_must_be_one_row(autoencoder):

@@ -1,4 +1,4 @@
-"""Displays of codes: the scatter plot and the manifold."""
+"""Displays of codes: the scatter plot, the manifold and samples."""
 
 from statistics import NormalDist
 
@@ -14,9 +14,12 @@ from skae import (
     ConditionalVariationalAutoEncoder,
     VariationalAutoEncoder,
 )
-from skae.plotting import CodeDisplay, ManifoldDisplay
+from skae.plotting import CodeDisplay, ManifoldDisplay, SampleDisplay
 
 pytest.importorskip("matplotlib")
+
+from matplotlib.colors import to_rgb
+from matplotlib.markers import MarkerStyle
 
 
 @pytest.fixture(autouse=True)
@@ -57,18 +60,41 @@ def test_codes_with_more_components_are_reduced_by_pca_or_the_given_reducer(auto
 
 @pytest.mark.parametrize("n_classes", [1, 2, 20])
 @pytest.mark.parametrize("kind", [int, float, str])
-def test_each_of_up_to_20_classes_has_its_own_colour(n_classes, kind):
+def test_each_of_up_to_20_classes_has_its_own_colour_and_marker(n_classes, kind):
     Z, y = np.random.default_rng(0).normal(size=(N_ROWS, 2)), (np.arange(N_ROWS) % n_classes).astype(kind)
     display = CodeDisplay.from_codes(Z, y)
 
     display.figure_.canvas.draw()
     names = [text.get_text() for text in display.legend_.get_texts()]
-    in_legend = [handle.get_markerfacecolor() for handle in display.legend_.legend_handles]
     assert names == [str(name) for name in np.unique(y)]
-    assert len({tuple(color) for color in display.scatter_.get_facecolors()}) == n_classes
-    color_of = dict(zip(names, in_legend, strict=True))
-    for label, color in zip(y, display.scatter_.get_facecolors(), strict=True):
-        np.testing.assert_allclose(color[:3], color_of[str(label)][:3])
+    looks = {}
+    for name, handle in zip(names, display.legend_.legend_handles, strict=True):
+        marker = MarkerStyle(handle.get_marker())
+        path = marker.get_path().transformed(marker.get_transform())
+        looks[name] = to_rgb(handle.get_markerfacecolor()), path.vertices.tolist()
+    assert len({str(look) for look in looks.values()}) == n_classes
+    assert len({str(marker) for _, marker in looks.values()}) == min(n_classes, 10)
+    colors, paths = display.scatter_.get_facecolors(), display.scatter_.get_paths()
+    for label, color, path in zip(y, colors, paths, strict=True):
+        np.testing.assert_allclose(color[:3], looks[str(label)][0])
+        assert path.vertices.tolist() == looks[str(label)][1]
+
+
+def test_a_marker_of_the_users_is_that_of_all_classes():
+    display = CodeDisplay.from_codes(X[:, :2], np.arange(N_ROWS) % 3, scatter_kw={"marker": "x", "linewidths": 1})
+    assert len(display.scatter_.get_paths()) == 1
+    assert {handle.get_marker() for handle in display.legend_.legend_handles} == {"x"}
+
+
+def test_names_of_classes_are_at_their_points_where_there_is_room():
+    names = np.array(["left", "right", "the same"])
+    Z, y = np.repeat([[0.0, 0.0], [5.0, 0.0], [5.0, 0.0]], 20, axis=0), names.repeat(20)
+    display = CodeDisplay.from_codes(Z, y)
+    assert [(text.get_text(), text.get_position(), text.get_visible()) for text in display.names_] == [
+        ("left", (0, 0), True),
+        ("right", (5, 0), True),
+        ("the same", (5, 0), False),
+    ]
 
 
 @pytest.mark.parametrize("y", [np.linspace(0, 1, N_ROWS), np.arange(N_ROWS), np.repeat([0.5, 1.5], N_ROWS // 2)])
@@ -186,4 +212,62 @@ def test_invalid_manifolds(pyplot, parameters, options, message):
     autoencoder = make_autoencoder(**{"n_components": 2, "kind": VariationalAutoEncoder, **parameters}).fit(X)
     with pytest.raises(ValueError, match=message):
         ManifoldDisplay.from_estimator(autoencoder, **{"image_shape": (3, 4), **options})
+    assert not pyplot.get_fignums()
+
+
+# ---- samples -------------------------------------------------------------------------------------------------
+
+
+def sampled(display):
+    return [np.stack([image.get_array() for image in row]) for row in display.images_]
+
+
+@pytest.mark.parametrize("kind", [VariationalAutoEncoder, AdversarialAutoEncoder])
+def test_samples_of_a_model_are_wrapped(kind):
+    autoencoder = make_autoencoder(2, kind).fit(X)
+    display = SampleDisplay.from_estimator(autoencoder, image_shape=(3, 4), n_samples=13)
+
+    samples = autoencoder.sample(13).reshape(13, 3, 4)
+    for row, expected in zip(sampled(display), (samples[:10], samples[10:]), strict=True):
+        assert_array_equal(row, expected)
+    assert {image.get_clim() for row in display.images_ for image in row} == {(samples.min(), samples.max())}
+    assert not display.ax_.texts
+
+
+def test_samples_of_a_conditional_model_have_a_row_for_each_class():
+    autoencoder = make_autoencoder(2, ConditionalVariationalAutoEncoder).fit(
+        X, np.array(["b", "a", "c"])[np.arange(N_ROWS) % 3]
+    )
+    for y, labels in ((None, "abc"), ("b", "b"), (["c", "a"], "ac")):
+        display = SampleDisplay.from_estimator(autoencoder, image_shape=(3, 4), n_samples=4, y=y)
+        assert [text.get_text() for text in display.ax_.texts] == [*labels]
+        for row, label in zip(sampled(display), labels, strict=True):
+            assert_array_equal(row, autoencoder.sample(4, y=label)[0].reshape(4, 3, 4))
+
+
+def test_given_rows_are_drawn_by_class():
+    y = np.repeat([7, 3], [2, N_ROWS - 2])
+    display = SampleDisplay.from_samples(X, y, image_shape=(3, 4), n_samples=12)
+    expected = [X[2:12], X[12:14], X[:2]]
+    for row, rows in zip(sampled(display), expected, strict=True):
+        assert_array_equal(row, rows.reshape(-1, 3, 4))
+    assert [text.get_text() for text in display.ax_.texts] == ["3", "7"]  # a class has one label
+    (row,) = sampled(SampleDisplay.from_samples(X, image_shape=(3, 4)))
+    assert_array_equal(row, X[:10].reshape(10, 3, 4))
+
+
+def test_invalid_samples(pyplot):
+    plain, variational = make_autoencoder().fit(X), make_autoencoder(2, VariationalAutoEncoder).fit(X)
+    with pytest.raises(
+        TypeError, match=r"estimator must have a sample method, but AutoEncoderTransformer has none.*from_samples"
+    ):
+        SampleDisplay.from_estimator(plain, image_shape=(3, 4))
+    with pytest.raises(ValueError, match="y=1 is not supported for VariationalAutoEncoder"):
+        SampleDisplay.from_estimator(variational, image_shape=(3, 4), y=1)
+    with pytest.raises(ValueError, match="n_samples=0 must be 1 or more"):
+        SampleDisplay.from_estimator(variational, image_shape=(3, 4), n_samples=0)
+    with pytest.raises(ValueError, match=r"image_shape=\(3, 5\).*12"):
+        SampleDisplay.from_estimator(variational, image_shape=(3, 5))
+    with pytest.raises(ValueError, match="y has 1 labels for 60 rows"):
+        SampleDisplay.from_samples(X, [1], image_shape=(3, 4))
     assert not pyplot.get_fignums()

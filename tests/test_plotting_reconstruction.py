@@ -41,15 +41,40 @@ def test_grey_images_are_above_their_reconstructions(autoencoder, image_shape):
     assert row_labels(display) == ["original", "reconstruction"]
 
 
-def test_noisy_images_are_above_the_originals_and_are_reconstructed(autoencoder):
+def test_noisy_images_are_between_the_originals_and_their_reconstructions(autoencoder):
     X_noisy = X + 1
     display = ReconstructionDisplay.from_estimator(autoencoder, X, image_shape=(3, 4), X_noisy=X_noisy, n_images=5)
 
-    noisy, originals, reconstructions = drawn(display)
+    originals, noisy, reconstructions = drawn(display)
     assert_array_equal(noisy, X_noisy[:5].reshape(5, 3, 4))
     assert_array_equal(originals, X[:5].reshape(5, 3, 4))
     assert_array_equal(reconstructions, autoencoder.reconstruct(X_noisy[:5]).reshape(5, 3, 4))
-    assert row_labels(display) == ["noisy input", "original", "reconstruction"]
+    assert row_labels(display) == ["original", "noisy input", "reconstruction"]
+
+
+def test_more_than_ten_images_are_wrapped(autoencoder):
+    display = ReconstructionDisplay.from_estimator(autoencoder, X, image_shape=(3, 4), n_images=13)
+
+    originals, reconstructions = drawn(display)
+    assert_array_equal(originals, X[:13].reshape(13, 3, 4))
+    assert_array_equal(reconstructions, autoencoder.reconstruct(X[:13]).reshape(13, 3, 4))
+    corners = np.array([[(image.get_extent()[0], image.get_extent()[3]) for image in row] for row in display.images_])
+    lefts, tops = corners[..., 0], corners[..., 1]
+    assert_array_equal(lefts[:, 10:], lefts[:, :3])
+    assert len(np.unique(lefts)) == 10
+    rows = [tops[0, 0], tops[1, 0], tops[0, 10], tops[1, 10]]  # each reconstruction is below its original
+    assert (np.diff(rows) >= 3).all()
+    assert row_labels(display) == ["original", "reconstruction"] * 2
+
+
+def test_reconstructions_may_be_given(autoencoder):
+    options = {"image_shape": (3, 4), "X_noisy": X + 1, "n_images": 4}
+    display = ReconstructionDisplay.from_predictions(X, autoencoder.reconstruct(X + 1), **options)
+    assert_array_equal(drawn(display), drawn(ReconstructionDisplay.from_estimator(autoencoder, X, **options)))
+    with pytest.raises(
+        ValueError, match=r"reconstructions has shape \(5, 12\), but must have the shape of X, \(60, 12\)"
+    ):
+        ReconstructionDisplay.from_predictions(X, X[:5], image_shape=(3, 4))
 
 
 def test_colour_images_have_channels_last_and_the_scale_of_the_originals(autoencoder):
@@ -144,16 +169,14 @@ def test_negative_contributions_are_bars_to_the_left():
 def test_image_is_explained_by_the_error_of_its_pixels(detector, image_shape):
     display = ExplanationDisplay.from_estimator(detector, X[3], image_shape=image_shape)
 
-    *pictures, error = display.ax_.images
+    *pictures, error, bar = display.ax_.images
     contributions = detector.explain(X[3:4]).to_numpy().reshape(-1, *image_shape[-2:]).sum(0)
     assert error is display.image_
     np.testing.assert_allclose(error.get_array(), contributions)
     assert error.get_clim() == (0, error.get_array().max())
-    assert [label.get_text() for label in display.ax_.get_xticklabels()] == [
-        "image",
-        "reconstruction",
-        "part of the error",
-    ]
+    assert [label.get_text() for label in display.ax_.get_xticklabels()] == ["input", "reconstruction", "error"]
+    assert [text.get_text() for text in display.ax_.texts] == [f"{contributions.max():.2g}", "0"]
+    assert (bar.norm, bar.get_cmap()) == (error.norm, error.get_cmap())
     if len(image_shape) == 2:
         for picture, row in zip(pictures, (X[3], detector.reconstruct(X[3:4])[0]), strict=True):
             assert_array_equal(picture.get_array(), row.reshape(image_shape))
@@ -177,11 +200,11 @@ def test_sequence_is_explained_by_the_error_of_its_steps(detector, n_channels):
 
 
 @pytest.mark.parametrize("shape", [{}, {"image_shape": (3, 4)}, {"sequence_shape": (12, 1)}])
-def test_title_of_an_explanation_says_whether_the_error_is_above_the_threshold(detector, shape):
+def test_title_of_an_explanation_says_whether_the_row_is_an_outlier(detector, shape):
     labels = detector.predict(X)
-    for label, side in ((1, ", not above the threshold"), (-1, ", above the threshold")):
+    for label, kind in ((1, "(inlier)\nthreshold"), (-1, "(outlier)\nthreshold")):
         row = X[labels == label][0]
-        assert side in ExplanationDisplay.from_estimator(detector, row, **shape).ax_.get_title()
+        assert kind in ExplanationDisplay.from_estimator(detector, row, **shape).ax_.get_title()
 
 
 @pytest.mark.parametrize("shape", [{}, {"image_shape": (3, 4)}, {"sequence_shape": (12, 1)}])

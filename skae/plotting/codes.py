@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from sklearn.base import clone
 from sklearn.decomposition import PCA
@@ -101,7 +103,7 @@ class CodeDisplay(Display):
             self.colorbar_.outline.set_visible(False)
         return self
 
-    def _draw_classes(self, classes: np.ndarray, indices: np.ndarray, options: dict):
+    def _draw_classes(self, classes: np.ndarray, indices: Any, options: dict):
         import matplotlib as mpl
 
         ax, styles = self.ax_, [class_style(index) for index in range(len(classes))]
@@ -119,13 +121,13 @@ class CodeDisplay(Display):
         self.legend_ = add_legend(ax, handles, [str(name) for name in classes])
         self._add_names(classes, indices)
 
-    def _add_names(self, classes: np.ndarray, indices: np.ndarray):
+    def _add_names(self, classes: np.ndarray, indices: Any):
         """Write the name of each class in its middle, where it covers no other."""
         from matplotlib.patheffects import withStroke
 
         from skae.plotting.fitting import Fitter
 
-        look = {"weight": "bold", "path_effects": [withStroke(linewidth=3, foreground="white")]}
+        look = {"in_layout": False, "weight": "bold", "path_effects": [withStroke(linewidth=3, foreground="white")]}
         for index, name in enumerate(classes):
             codes = self.codes[indices == index]
             middle = codes[((codes - np.median(codes, axis=0)) ** 2).sum(1).argmin()]  # a point, not a hole in a ring
@@ -248,7 +250,7 @@ class CodeDisplay(Display):
         return cls(codes=Z, y=one_label_per_row(y, len(Z))).plot(ax, scatter_kw=scatter_kw)
 
 
-def _classes(y) -> tuple[np.ndarray | None, np.ndarray | None]:
+def _classes(y) -> tuple[np.ndarray | None, Any]:
     """Return the classes in y, sorted, and the class index of each label. Return None twice if y holds no classes."""
     if y is None:
         return None, None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from skae._compat import check_matplotlib_support
@@ -10,7 +12,7 @@ from skae.plotting.checks import errors_of_rows, outlier_labels
 from skae.plotting.fitted import fitted_detector
 from skae.plotting.style import BLUE, LIGHT_BLUE, ORANGE
 
-KINDS = {
+KINDS: dict[int, dict[str, Any]] = {
     1: {"label": "inliers", "color": LIGHT_BLUE},
     # hatched in black, without edges
     -1: {"label": "outliers", "facecolor": ORANGE, "edgecolor": "black", "linewidth": 0, "hatch": "/////"},
@@ -214,11 +216,16 @@ def check_positive(errors: np.ndarray, threshold: float | None) -> None:
 
 
 def draw_threshold(ax, threshold: float | None, line_kw: dict | None):
-    """Draw a line at the threshold, if there is one, and the legend; return the line."""
+    """Draw a line at the threshold, if there is one, and the legend; return the line. All else has been drawn."""
+    from skae.plotting.fitting import label_logarithms
+
     line = None
     if threshold is not None:
         options = {"color": "black", "ls": "--", "label": f"threshold {threshold:.3g}", **(line_kw or {})}
         line = ax.axvline(threshold, **options)
+    for axis in (ax.xaxis, ax.yaxis):
+        if axis.get_scale() == "log":
+            label_logarithms(axis)
     if ax.get_legend_handles_labels()[0]:
         add_legend(ax, line=line)
     return line

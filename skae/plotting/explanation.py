@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from skae._compat import check_matplotlib_support
+from skae.images import as_images
 from skae.plotting.axes import Display, add_legend
 from skae.plotting.checks import check_at_least_one, one_row
 from skae.plotting.fitted import fitted_detector, row_with_error, rows_of_numbers
-from skae.plotting.shapes import GAP, as_images, as_sequences, imshow_options, scaled_images
+from skae.plotting.shapes import GAP, as_sequences, imshow_options, scaled_images
 from skae.plotting.signals import title_of_error
 from skae.plotting.style import BLUE, ORANGE, class_style
 
@@ -152,7 +153,7 @@ class ExplanationDisplay(Display):
         ax.set_yticks(range(n), labels)
         ax.tick_params(axis="y", length=0)
         ax.set(ylim=(n - 0.5, -0.5), xlabel="part of the error")
-        small: dict[str, Any] = {"va": "center", "color": "dimgray", "textcoords": "offset points"}
+        small: dict[str, Any] = {"va": "center", "color": "dimgray", "textcoords": "offset points", "in_layout": False}
         texts = [
             ax.annotate(text, (max(width, 0), i), (POINTS_AFTER_BAR, 0), **small)
             for i, (text, width) in enumerate(zip(values, widths, strict=True))
@@ -177,16 +178,20 @@ class ExplanationDisplay(Display):
         heat = imshow_options(options, cmap=cmap, vmin=lowest, vmax=largest)
         lefts = [0, step, 2 * step]
         for left, image, scale in zip(lefts, [*images, error], [grey, grey, heat], strict=True):
-            self.image_ = ax.imshow(image, **{"extent": (left, left + width, height, 0), **scale})
+            image = ax.imshow(image, **{"extent": (left, left + width, height, 0), **scale})
+        self.image_ = image
         ax.set_title(**title_of_error(self.error, self.threshold))
         ax.set_xticks([left + width / 2 for left in lefts], ["input", "reconstruction", "error"])
         ax.tick_params(axis="x", length=0)
         # the colours and their limits are within the axes, beside the images
-        low, high = self.image_.get_clim()
+        low, high = image.get_clim()
         colors = np.linspace(high, low, 256)[:, None]
-        bar = ax.imshow(colors, cmap=self.image_.get_cmap(), norm=self.image_.norm, aspect="auto")
-        limits = [ax.text(0, 0, f"{high:.2g}", va="top"), ax.text(0, height, f"{low:.2g}", va="bottom")]
-        ax.set(xlim=(0, lefts[2] + width), ylim=(height, 0), aspect="equal", yticks=[])
+        bar = ax.imshow(colors, cmap=image.get_cmap(), norm=image.norm)
+        limits = [
+            ax.text(0, y, f"{value:.2g}", va=va, in_layout=False)
+            for y, value, va in ((0, high, "top"), (height, low, "bottom"))
+        ]
+        ax.set(xlim=(0, lefts[2] + width), ylim=(height, 0), yticks=[])
         Fitter(ax, partial(_fit_image, ax, bar, limits, lefts[2] + width, height))
 
     def _draw_sequence(self, ax, options: dict):
@@ -299,18 +304,16 @@ def _fit_image(ax, bar, limits: list, right: float, height: float, renderer) -> 
     """Make room for the bar of colours and its limits, and choose the font size of the labels."""
     from skae.plotting.fitting import are_apart, extent_in_points, font_size, shrink, size_in_points
 
-    available = size_in_points(ax)
+    axes_width, axes_height = size_in_points(ax)
     before, thickness, after = POINTS_OF_BAR
 
-    def fit() -> bool:
-        nonlocal points, pixel
-        points = before + thickness + after + max(extent_in_points(text, renderer)[0] for text in limits)
-        pixel = min(max(available[0] - points, 0.5 * available[0]) / right, available[1] / height)
-        return 2.4 * limits[0].get_fontsize() <= pixel * height
+    def measure() -> tuple[float, float]:  # the room beside the images and the size of a pixel
+        room = before + thickness + after + max(extent_in_points(text, renderer)[0] for text in limits)
+        return room, min(max(axes_width - room, 0.5 * axes_width) / right, axes_height / height)
 
-    points = pixel = 0.0
-    shrink(limits, font_size(), fit)
-    ax.set_xlim(0, right + points / pixel)
+    shrink(limits, font_size(), lambda: 2.4 * limits[0].get_fontsize() <= measure()[1] * height)
+    room, pixel = measure()
+    ax.set_xlim(0, right + room / pixel)
     bar.set_extent((right + before / pixel, right + (before + thickness) / pixel, height, 0))
     for text in limits:
         text.set_x(right + (before + thickness + after) / pixel)

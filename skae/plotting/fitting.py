@@ -9,6 +9,7 @@ from typing import Any
 
 from matplotlib.artist import Artist
 from matplotlib.font_manager import FontProperties
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 SCALES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)  # of the font size, until a text fits
 LEGEND_SHARE = 0.3  # of the height of the axes that a legend may take before its font shrinks
@@ -65,6 +66,15 @@ def extent_in_points(artist, renderer) -> tuple[float, float]:
     return box.width * 72 / dpi, box.height * 72 / dpi
 
 
+def label_logarithms(axis) -> None:
+    """Label a logarithmic axis at 1, 2 and 5 where it covers less than two powers of ten, else at powers of ten."""
+    low, high = axis.get_view_interval()
+    axis.set_minor_formatter(NullFormatter())  # its labels would collide
+    if high < 100 * low:
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+
+
 def shrink(texts: Sequence[Any], size: float, fit: Callable[[], bool]) -> None:
     """Give texts a font size, or a smaller one until they fit, at least half of it."""
     for scale in SCALES:
@@ -95,6 +105,7 @@ class FittedLegend:
         self.ax, self.handles, self.labels, self.line = ax, handles, labels, line
         self.limits = self.set_limits = ax.get_ylim()
         self.legend = ax.legend(handles, labels)
+        self.legend.set_in_layout(False)
         Fitter(ax, self.fit)
 
     def fit(self, renderer) -> None:
@@ -124,6 +135,7 @@ class FittedLegend:
             n_rows = math.ceil(len(self.labels) / n_columns)
             options["ncols"] = math.ceil(len(self.labels) / n_rows)
             self.legend = self.ax.legend(self.handles, self.labels, **options)
+            self.legend.set_in_layout(False)  # it takes no room outside the axes
             share = (extent_in_points(self.legend, renderer)[1] + 0.5 * size) / height
             if entry <= width and share <= LEGEND_SHARE:
                 break

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -58,7 +59,13 @@ class ImageGrid:
             ]
             for (_, images), top in zip(self.rows, self.tops, strict=True)
         ]
-        style = {"textcoords": "offset points", "ha": "right", "va": "center", "annotation_clip": False}
+        style: dict[str, Any] = {
+            "textcoords": "offset points",
+            "ha": "right",
+            "va": "center",
+            "annotation_clip": False,
+            "in_layout": False,
+        }
         labels = [
             ax.annotate(label, (0, top + self.height / 2), (-POINTS_BEFORE_IMAGES, 0), **style)
             for (label, _), top in zip(self.rows, self.tops, strict=True)
@@ -75,14 +82,12 @@ class ImageGrid:
 
         width, height = size_in_points(ax)
 
-        def are_as_high_as_images() -> bool:
-            nonlocal points, pixel
-            points = POINTS_BEFORE_IMAGES + max(extent_in_points(label, renderer)[0] for label in labels)
+        def measure() -> tuple[float, float]:  # the room for the labels and the size of a pixel
+            room = POINTS_BEFORE_IMAGES + max(extent_in_points(label, renderer)[0] for label in labels)
             # the images are as large as the axes allow
-            pixel = min(max(width - points, 0.3 * width) / self.size[0], height / self.size[1])
-            return 1.2 * labels[0].get_fontsize() <= pixel * self.step[1]
+            return room, min(max(width - room, 0.3 * width) / self.size[0], height / self.size[1])
 
-        points = pixel = 0.0
-        shrink(labels, font_size(), are_as_high_as_images)
-        ax.set_xlim(-points / pixel, self.size[0])
+        shrink(labels, font_size(), lambda: 1.2 * labels[0].get_fontsize() <= measure()[1] * self.step[1])
+        room, pixel = measure()
+        ax.set_xlim(-room / pixel, self.size[0])
         ax.apply_aspect()

@@ -84,6 +84,8 @@ class LossCurveDisplay(Display):
                 f"{len(self.loss_curve)}, but they must have the same number: use NaN for epochs without held-out rows."
             )
         ax = self._set_axes(ax)
+        from skae.plotting.fitting import label_logarithms
+
         epochs = np.arange(1, len(self.loss_curve) + 1)
         (self.line_,) = ax.plot(epochs, self.loss_curve, **{"color": BLUE, "label": "training", **(line_kw or {})})
         monitored = self.line_
@@ -99,6 +101,8 @@ class LossCurveDisplay(Display):
             (self.best_point_,) = ax.plot([self.best_epoch], [best], "o", **options)
         ax.set(xlabel="epoch", ylabel="loss", **({"yscale": "log"} if log else {}))
         ax.xaxis.get_major_locator().set_params(integer=True)
+        if log:
+            label_logarithms(ax.yaxis)
         add_legend(ax)
         return self
 

@@ -94,8 +94,10 @@ class ReconstructionDisplay(Display):
         blocks = wrapped(list(zip(given, np.split(images, len(given)), strict=True)))
         grid = ImageGrid(blocks)
         drawn = grid.draw(self._set_axes(ax, grid.figsize, frame=False), options)
-        drawn = np.split(np.array([*drawn, None], dtype=object)[:-1], len(blocks))  # an array of lists
-        self.images_ = np.hstack([np.array(block.tolist()) for block in drawn])
+        rows: list[list] = [[] for _ in given]
+        for i, images_of_row in enumerate(drawn):
+            rows[i % len(given)] += images_of_row
+        self.images_ = np.array(rows)
         return self
 
     @classmethod

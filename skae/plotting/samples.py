@@ -134,7 +134,7 @@ class SampleDisplay(Display):
         kind = type(autoencoder).__name__
         if not hasattr(autoencoder, "sample"):
             raise TypeError(
-                f"estimator is a {kind}, which has no sample method: fit a VariationalAutoEncoder, a "
+                f"estimator must have a sample method, but {kind} has none: fit a VariationalAutoEncoder, a "
                 "ConditionalVariationalAutoEncoder or an AdversarialAutoEncoder, or draw rows with from_samples."
             )
         check_at_least_one("n_samples", n_samples)

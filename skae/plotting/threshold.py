@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from sklearn.metrics import precision_recall_curve
 
@@ -12,7 +14,7 @@ from skae.plotting.errors import check_positive, draw_threshold
 from skae.plotting.fitted import fitted_detector
 from skae.plotting.style import BLUE, ORANGE
 
-CURVES = {
+CURVES: dict[str, dict[str, Any]] = {
     "precision": {"color": BLUE, "ls": "--"},
     "recall": {"color": ORANGE, "ls": ":", "lw": 2},
     "F1": {"color": "black", "lw": 2},

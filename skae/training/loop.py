@@ -67,6 +67,7 @@ class History:
     optimizer_states: list[list[Tensor]] = field(default_factory=list)
     objective_state: dict[str, Tensor] = field(default_factory=dict)
     generator_states: list[Tensor] = field(default_factory=list)  # torch's own, where the network may use them
+    rate: float = 1.0  # factor of the learning rate in the first step of the last epoch; training does not read it
 
     @property
     def losses(self) -> list[np.ndarray]:
@@ -168,6 +169,7 @@ def train(
         n_batches = rows.n_batches(schedule.batch_size)
         batches = rows.epoch(schedule.batch_size, streams(SHUFFLING, epoch) if shuffle else None)
         rates = schedule.rates(epoch - first_epoch, n_batches, history.stall.n_reductions)
+        history.rate = rates[0]
         noise = streams(NOISE, epoch)
         total = torch.zeros(rows.n_members, device=rows.device, dtype=torch.float32)
         n_own = 0

@@ -1,20 +1,17 @@
-"""Callbacks for long fits, in addition to scikit-learn's `ProgressBar` and `ScoringMonitor`."""
+"""Fits that can go on after they were killed."""
 
 from __future__ import annotations
 
 import copy
 import logging
-import os
-import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from numbers import Integral
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
-from sklearn.callback import FitCallback
-
+from skae.callbacks.follower import FitFollower, root_and_place
 from skae.distributed import current_processes
 from skae.estimators.base import NetworkEstimator
 from skae.estimators.progress import SavedFit
@@ -24,118 +21,7 @@ from skae.training import History
 logger = logging.getLogger(__name__)
 
 
-class _FitFollower(FitCallback):
-    """A callback that writes a record of every fit of an autoencoder."""
-
-    max_propagation_depth = None  # however deep the autoencoder lies
-    _begin_record: Callable[[Any, list[str]], Any]
-
-    def __init__(self):
-        self._records: dict[Any, Any] = {}  # of the fits that run in this process, by their contexts
-
-    def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
-        """Add an epoch to the record of its fit, or end the record."""
-        if isinstance(estimator, NetworkEstimator) and context.task_name == "epoch":
-            if context.parent not in self._records:
-                self._begin(estimator, context.parent, self._begin_record(*_root_and_place(context.parent)))
-            self._records[context.parent].add_epoch(fitted_estimator)
-        elif context in self._records:
-            self._records.pop(context).end(fitted_estimator)
-
-    def _begin(self, estimator, context, record) -> None:
-        # a callback passed down is otherwise torn down after the outermost fit, and never in a worker process
-        to_tear_down = getattr(estimator, "_skl_callbacks_to_teardown", [])
-        if self not in to_tear_down:
-            to_tear_down.append(self)
-        self._records[context] = record
-
-    def teardown(self, estimator, context):
-        """End the record of a fit that has failed."""
-        if context in self._records:
-            self._records.pop(context).end()
-
-    def __getstate__(self):
-        return {**vars(self), "_records": {}}
-
-
-class TensorBoardLogger(_FitFollower):
-    """Write the losses of every epoch for TensorBoard.
-
-    Every fit of an autoencoder becomes a run of its own: a folder with the training loss, with early stopping the
-    validation loss, and the estimator's parameters. A pipeline, a search or a detector passes the logger down to the
-    autoencoders in it, in worker processes too. If a run cannot be written, a warning is logged and the fit goes on.
-
-    Parameters
-    ----------
-    log_dir : str or path, default="runs"
-        Folder of the runs, which are named for the time, the outermost estimator, and the place of the fit in that.
-
-    Raises
-    ------
-    ImportError
-        If tensorboard is not installed.
-
-    See Also
-    --------
-    skae.plotting.LossCurveDisplay : The same curves, once the fit has ended.
-
-    Examples
-    --------
-    >>> from pathlib import Path
-    >>> from tempfile import TemporaryDirectory
-    >>> from sklearn.datasets import load_iris
-    >>> from sklearn.model_selection import GridSearchCV
-    >>> from skae import AutoEncoderTransformer
-    >>> from skae.callbacks import TensorBoardLogger
-    >>> X, _ = load_iris(return_X_y=True)
-    >>> search = GridSearchCV(AutoEncoderTransformer(max_iter=3), {"n_components": [1, 2]}, cv=2)
-    >>> with TemporaryDirectory() as folder:  # in a shell: tensorboard --logdir <folder>
-    ...     search.set_callbacks(TensorBoardLogger(folder)).fit(X)
-    ...     len(list(Path(folder).rglob("events.*")))  # two candidates on two folds each, and the best on all rows
-    GridSearchCV(...)
-    5
-    """
-
-    def __init__(self, log_dir="runs"):
-        _summary_writer_class()  # raises now, not in the fit, where there is no tensorboard
-        super().__init__()
-        self.log_dir = log_dir
-
-    def _begin_record(self, root, place):
-        started = root.init_time.astimezone().strftime("%Y%m%d-%H%M%S")
-        run = f"{started}-{root.estimator_name}-{root.root_uuid.hex[:8]}"
-        return _Run(os.path.join(self.log_dir, run, *place))
-
-
-class _Run:
-    """TensorBoard's record of a fit."""
-
-    def __init__(self, folder: str):
-        self._writer: Any = None
-        self._folder, self._has_failed = folder, False
-
-    def add_epoch(self, fitted) -> None:
-        if self._has_failed:
-            return
-        try:
-            if self._writer is None:
-                self._writer = _summary_writer_class()(self._folder)
-                self._writer.add_text("estimator", repr(fitted))
-            self._writer.add_scalar("loss/training", fitted.loss_curve_[-1], fitted.n_iter_)
-            if fitted.early_stopping:
-                self._writer.add_scalar("loss/validation", fitted.validation_loss_curve_[-1], fitted.n_iter_)
-            self._writer.flush()
-        except OSError as error:
-            self._has_failed = True
-            logger.warning("TensorBoardLogger cannot write to %s and stops: %s", self._folder, error)
-
-    def end(self, fitted=None) -> None:
-        if self._writer is not None:
-            with suppress(OSError):  # every epoch has been flushed, or a failure logged
-                self._writer.close()
-
-
-class Checkpoint(_FitFollower):
+class Checkpoint(FitFollower):
     """Save an autoencoder every few epochs and after the last, so that a fit can go on after it was killed.
 
     Each file is one of `skae.load`, which returns the autoencoder as it was after its last epoch. It also holds the
@@ -216,7 +102,7 @@ class Checkpoint(_FitFollower):
         if not isinstance(estimator, NetworkEstimator) or context.task_name == "epoch" or metadata is None:
             return
         key, processes = metadata["fit_key"], current_processes()
-        place = [*_root_and_place(context)[1], key[:8]]
+        place = [*root_and_place(context)[1], key[:8]]
         path = self.path.with_name(".".join([self.path.stem, *place]) + self.path.suffix)
         saved = None
         if self.resume and processes.rank == 0 and path.exists():
@@ -288,21 +174,3 @@ def _without_callbacks(fitted: NetworkEstimator, **changes: Any) -> NetworkEstim
     saved = object.__new__(type(fitted))
     saved.__dict__ = attributes | changes
     return saved
-
-
-def _root_and_place(fit) -> tuple[Any, list[str]]:
-    """Return the context of the outermost fit, and the names of the tasks from it to this fit."""
-    if fit.parent is None:
-        return fit, []
-    root, place = _root_and_place(fit.parent)
-    # a pipeline's steps may be called anything, at any length
-    name = re.sub(r"[^\w.-]", "_", fit.source_task_name or fit.task_name)[:40]
-    return root, [*place, f"{name}-{fit.task_id}"]
-
-
-def _summary_writer_class():
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise ImportError('TensorBoardLogger needs tensorboard: python -m pip install "skae[tensorboard]".') from error
-    return SummaryWriter
