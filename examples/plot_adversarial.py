@@ -26,16 +26,12 @@ X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
 # %%
 # The digits on a swiss roll
 # --------------------------
-# A swiss roll is a spiral, which no formula of a density describes: all that is needed is a way to draw from it. It is
-# a hard prior. In large steps, encoder and discriminator chase each other around, and part of the roll stays empty; so
-# we try two learning rates, the default and a smaller one.
+# A swiss roll is a spiral. Its density is hard to write down, but it is easy to draw from, and that is all that is
+# needed. It is a hard prior: in large steps, encoder and discriminator chase each other around, and part of the roll
+# stays empty. We try two learning rates, the default and a smaller one.
 models = [
     AdversarialAutoEncoder(
-        2,
-        prior="swiss_roll",
-        adversarial_weight=0.3,
-        learning_rate_init=rate,
-        random_state=0,
+        2, prior="swiss_roll", adversarial_weight=0.3, learning_rate_init=rate, max_iter=60, random_state=0
     ).fit(X_train)
     for rate in (4e-3, 1e-3)
 ]

@@ -72,12 +72,9 @@ def singular_values(model, x, step=0.01):
     return np.linalg.svd(jacobian, compute_uv=False)
 
 
-for weight, model in models.items():
-    values = (
-        np.mean([singular_values(model, x) for x in X_test[:50]], axis=0)
-        / spreads[weight]
-    )
-    plt.plot(range(1, 17), values, marker="o", label=f"contraction_weight={weight:g}")
+for (weight, model), marker in zip(models.items(), "os^", strict=True):
+    values = np.mean([singular_values(model, x) for x in X_test[:50]], axis=0) / spreads[weight]
+    plt.plot(range(1, 17), values, marker=marker, label=f"contraction_weight={weight:g}")
 plt.xlabel("direction")
 plt.ylabel("reaction of the code")
 plt.ylim(bottom=0)

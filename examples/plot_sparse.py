@@ -63,6 +63,5 @@ draw_units(plain)
 plt.show()
 
 # %%
-# The price is the error above, several times that of the plain autoencoder. Try ``target_rate=0.2``: more units share
-# a digit, the error falls, and the units become parts of digits. ``sparsity="l1"`` puts a penalty on the size of the
-# code instead, and gives units that are exactly 0.
+# The price is the error, printed above. Try ``target_rate=0.2``: more units share a digit, and the error falls.
+# ``sparsity="l1"`` puts a penalty on the size of the code instead.
