@@ -13,16 +13,12 @@ session = onnxruntime.InferenceSession(sys.argv[1])
 class Service(BaseHTTPRequestHandler):
     def do_POST(self):
         try:
-            rows = json.loads(
-                self.rfile.read(int(self.headers["Content-Length"]))
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            X = np.array(
+                json.loads(body), dtype=np.float64
             )  # [[0.1, null], [2.5, 3.0]]
-            score, decision = session.run(
-                ["score", "decision"], {"X": np.array(rows, dtype=np.float64)}
-            )
-            status, answer = (
-                200,
-                {"score": score.tolist(), "decision": decision.tolist()},
-            )
+            both = [a.tolist() for a in session.run(["score", "decision"], {"X": X})]
+            status, answer = 200, {"score": both[0], "decision": both[1]}
         except Exception as error:  # of the request
             status, answer = 400, {"error": str(error)}
         self.send_response(status)

@@ -31,7 +31,12 @@ X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
 # stays empty. We try two learning rates, the default and a smaller one.
 models = [
     AdversarialAutoEncoder(
-        2, prior="swiss_roll", adversarial_weight=0.3, learning_rate_init=rate, max_iter=60, random_state=0
+        2,
+        prior="swiss_roll",
+        adversarial_weight=0.3,
+        learning_rate_init=rate,
+        max_iter=60,
+        random_state=0,
     ).fit(X_train)
     for rate in (4e-3, 1e-3)
 ]

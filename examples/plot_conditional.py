@@ -30,7 +30,9 @@ y_few = np.full_like(y_train, -1)
 y_few[known] = y_train[known]
 
 # A ``beta`` below 1 leaves the code more freedom: it then holds more of the handwriting.
-cvae = ConditionalVariationalAutoEncoder(8, loss="binary_cross_entropy", beta=0.5, max_iter=60, random_state=0)
+cvae = ConditionalVariationalAutoEncoder(
+    8, loss="binary_cross_entropy", beta=0.5, max_iter=60, random_state=0
+)
 cvae.fit(X_train, y_few)
 
 # %%

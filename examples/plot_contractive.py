@@ -73,8 +73,13 @@ def singular_values(model, x, step=0.01):
 
 
 for (weight, model), marker in zip(models.items(), "os^", strict=True):
-    values = np.mean([singular_values(model, x) for x in X_test[:50]], axis=0) / spreads[weight]
-    plt.plot(range(1, 17), values, marker=marker, label=f"contraction_weight={weight:g}")
+    values = (
+        np.mean([singular_values(model, x) for x in X_test[:50]], axis=0)
+        / spreads[weight]
+    )
+    plt.plot(
+        range(1, 17), values, marker=marker, label=f"contraction_weight={weight:g}"
+    )
 plt.xlabel("direction")
 plt.ylabel("reaction of the code")
 plt.ylim(bottom=0)

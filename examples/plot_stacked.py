@@ -73,7 +73,12 @@ plt.show()
 # ----------------------------
 # Now only a few digits of each class have a label; the others are labelled -1, unknown. Pre-training uses all rows,
 # the softmax on top those with a label. The alternatives can use the labelled rows only.
-wide = {"hidden_layer_sizes": (200, 200), "learning_rate_init": 1e-3, "max_iter": 50, "random_state": 0}
+wide = {
+    "hidden_layer_sizes": (200, 200),
+    "learning_rate_init": 1e-3,
+    "max_iter": 50,
+    "random_state": 0,
+}
 print("labels  logistic regression  random weights  pre-trained")
 for n_each in (2, 5, 10):
     known = np.concatenate(
@@ -82,9 +87,15 @@ for n_each in (2, 5, 10):
     y_few = np.full_like(y_train, -1)
     y_few[known] = y_train[known]
     accuracies = (
-        LogisticRegression(max_iter=1000).fit(X_train[known], y_train[known]).score(X_test, y_test),
-        StackedAutoEncoderClassifier(200, pretrain_max_iter=0, **wide).fit(X_train, y_few).score(X_test, y_test),
-        StackedAutoEncoderClassifier(200, pretrain_max_iter=10, **wide).fit(X_train, y_few).score(X_test, y_test),
+        LogisticRegression(max_iter=1000)
+        .fit(X_train[known], y_train[known])
+        .score(X_test, y_test),
+        StackedAutoEncoderClassifier(200, pretrain_max_iter=0, **wide)
+        .fit(X_train, y_few)
+        .score(X_test, y_test),
+        StackedAutoEncoderClassifier(200, pretrain_max_iter=10, **wide)
+        .fit(X_train, y_few)
+        .score(X_test, y_test),
     )
 
 # %%

@@ -28,7 +28,9 @@ X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
 # -----------------
 # With two components the code can be drawn. Pixels lie in [0, 1], which is what ``loss="binary_cross_entropy"`` is for.
 # The classes, which give the colours, are not used in training.
-plane = VariationalAutoEncoder(2, loss="binary_cross_entropy", max_iter=60, random_state=0).fit(X_train)
+plane = VariationalAutoEncoder(
+    2, loss="binary_cross_entropy", max_iter=60, random_state=0
+).fit(X_train)
 
 CodeDisplay.from_estimator(plane, X_test, y_test)
 plt.show()
@@ -44,7 +46,9 @@ plt.show()
 # ----------
 # For drawing there is no need to stay in the plane. ``sample`` draws codes from the normal distribution and decodes
 # them. Nobody wrote these digits:
-vae = VariationalAutoEncoder(8, loss="binary_cross_entropy", max_iter=60, random_state=0).fit(X_train)
+vae = VariationalAutoEncoder(
+    8, loss="binary_cross_entropy", max_iter=60, random_state=0
+).fit(X_train)
 
 SampleDisplay.from_estimator(vae, image_shape=image_shape, n_samples=30)
 plt.show()

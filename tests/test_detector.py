@@ -478,7 +478,7 @@ def test_labels_that_leave_nothing_or_do_not_fit(mixed):
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         detector.fit(X, y[:-1])
     assert not hasattr(detector, "n_features_in_")
-    with pytest.warns(UserWarning, match=r"labels \[0 1\] and no -1.*np.where"):
+    with pytest.warns(UserWarning, match=r"labels \[0, 1\] and no -1.*np.where"):
         detector.fit(X, 1 * (y == -1))
 
 

@@ -333,6 +333,14 @@ def test_the_classifier_has_a_loss_curve_but_no_reconstructions(plane):
         ReconstructionDisplay.from_estimator(classifier, plane[:3], image_shape=(1, 5))
 
 
+def test_infinite_errors_are_counted(pyplot):
+    display = ErrorHistogramDisplay(errors=np.array([1.0, 2.0, np.inf]), threshold=1.5).plot()
+    assert display.ax_.get_xlabel() == "reconstruction error (infinite: 1 rows)"
+    assert sum(bar.get_height() for bar in display.bars_[0]) == 2
+    with pytest.raises(ValueError, match="All errors are infinite"):
+        ErrorHistogramDisplay(errors=np.array([np.inf]), threshold=1.5).plot()
+
+
 # ---- tables --------------------------------------------------------------------------------------------------
 
 
@@ -354,6 +362,13 @@ def test_categories_are_explained_in_words(as_row, cars, pyplot):
     texts = [text.get_text() for text in display.ax_.texts]
     assert "car instead of van" in texts
     assert any(text.startswith("pink (new) instead of ") for text in texts)
+
+
+def test_values_that_were_expected_are_said_to_be_so(cars, pyplot):
+    _, detector = cars
+    row = pd.DataFrame({"kind": ["car"], "tonnes": [3.0], "seats": [5], "colour": ["blue"]})
+    display = ExplanationDisplay.from_estimator(detector, row)
+    assert "car, as expected" in [text.get_text() for text in display.ax_.texts]
 
 
 def test_missing_values_are_explained_as_missing(cars, pyplot):

@@ -72,7 +72,7 @@ class ErrorHistogramDisplay(Display):
         self.y = y
 
     def plot(self, ax=None, *, bins=50, log=False, hist_kw=None, line_kw=None):
-        """Draw the histogram.
+        """Draw the histogram. Infinite errors are counted below the axis.
 
         Parameters
         ----------
@@ -97,22 +97,27 @@ class ErrorHistogramDisplay(Display):
         Raises
         ------
         ValueError
-            If ``log`` is True and an error or the threshold is not positive.
+            If ``log`` is True and an error or the threshold is not positive, or if all errors are infinite.
         """
+        drawn = self.errors[np.isfinite(self.errors)]
+        if not len(drawn):
+            raise ValueError("All errors are infinite, so there is nothing to draw: look at the rows.")
         if log:
-            check_positive(self.errors, self.threshold)
+            check_positive(drawn, self.threshold)
         ax = self._set_axes(ax)
         if log:
             ax.set_xscale("log")
-            self.bin_edges_ = np.geomspace(self.errors.min(), self.errors.max(), bins + 1)
+            self.bin_edges_ = np.geomspace(drawn.min(), drawn.max(), bins + 1)
         else:
-            self.bin_edges_ = np.histogram_bin_edges(self.errors, bins)
+            self.bin_edges_ = np.histogram_bin_edges(drawn, bins)
         groups: list[tuple[np.ndarray, dict]] = [(self.errors, {"color": BLUE})]
         if self.y is not None:
             groups = [(self.errors[self.y == sign], kind) for sign, kind in KINDS.items() if (self.y == sign).any()]
         hist_kw = {"alpha": 0.7, **(hist_kw or {})}
         self.bars_ = [ax.hist(errors, self.bin_edges_, **{**kind, **hist_kw})[2] for errors, kind in groups]
-        ax.set(xlabel="reconstruction error", ylabel="density" if hist_kw.get("density") else "number of rows")
+        n_infinite = len(self.errors) - len(drawn)
+        xlabel = "reconstruction error" + (f" (infinite: {n_infinite} rows)" if n_infinite else "")
+        ax.set(xlabel=xlabel, ylabel="density" if hist_kw.get("density") else "number of rows")
         self.line_ = draw_threshold(ax, self.threshold, line_kw)
         return self
 

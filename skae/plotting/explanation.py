@@ -325,4 +325,5 @@ def _fit_image(ax, bar, limits: list, right: float, height: float, renderer) -> 
 def _instead(value, other) -> str:
     if value is None or value != value:
         return "missing"
-    return " instead of ".join(part if isinstance(part, str) else f"{part:.4g}" for part in (value, other))
+    given, expected = (part if isinstance(part, str) else f"{part:.4g}" for part in (value, other))
+    return f"{given}, as expected" if given == expected else f"{given} instead of {expected}"
