@@ -45,8 +45,8 @@ print(f"{'the mean image':24s}  {np.mean((X_test - X_train.mean(0)) ** 2):.4f}")
 
 # %%
 # From random weights the network learns little more than the mean image. After pre-training, fine-tuning starts where
-# the other never gets. With ``corruption`` it is the stacked denoising autoencoder: it is worse on clean images, and better where
-# something is missing.
+# the other never gets. With ``corruption`` it is the stacked denoising autoencoder: worse on clean images, and better
+# where something is missing.
 fig, ax = plt.subplots(layout="constrained")
 for name, linestyle in (("random weights", "-"), ("pre-trained", "--")):
     curve = LossCurveDisplay(loss_curve=stacked[name].loss_curve_)
