@@ -14,9 +14,7 @@ class Service(BaseHTTPRequestHandler):
     def do_POST(self):
         try:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            X = np.array(
-                json.loads(body), dtype=np.float64
-            )  # [[0.1, null], [2.5, 3.0]]
+            X = np.array(json.loads(body), dtype=np.float64)  # [[0.1, null]]
             both = [a.tolist() for a in session.run(["score", "decision"], {"X": X})]
             status, answer = 200, {"score": both[0], "decision": both[1]}
         except Exception as error:  # of the request
