@@ -210,6 +210,24 @@ def test_histogram_needs_no_labels_and_no_threshold():
     assert sum(sum(bars.datavalues) for bars in display.bars_) == 3
 
 
+def test_infinite_errors_are_counted_in_the_title(pyplot):
+    errors = [1.0, 2.0, np.inf, 4.0, np.inf]
+    display = ErrorHistogramDisplay.from_predictions([1, 1, -1, -1, -1], errors, threshold=3)
+    assert [sum(bars.datavalues) for bars in display.bars_] == [2, 1]
+    assert display.ax_.get_title() == "not drawn: 2 with infinite error"
+    assert display.bin_edges_[-1] == 4
+    with pytest.raises(ValueError, match="errors of all 2 rows are infinite"):
+        ErrorHistogramDisplay.from_predictions(None, [np.inf, np.inf])
+
+
+@pytest.mark.parametrize("log", [False, True])
+@pytest.mark.parametrize("errors", [[1.0] * 3, [1e300] * 3, 1e8 + 1e-8 * np.arange(3)])
+def test_equal_errors_are_in_bins_that_can_be_seen(errors, log):
+    display = ErrorHistogramDisplay.from_predictions(None, errors, log=log)
+    assert sum(display.bars_[0].datavalues) == 3
+    assert (np.diff(display.bin_edges_) > 0).all()
+
+
 # ---- thresholds ----------------------------------------------------------------------------------------------
 
 
@@ -259,6 +277,12 @@ def test_nothing_is_marked_where_no_error_is_above_the_threshold(threshold, line
     assert legend(display)[:3] == ["precision", "recall", "F1"]
 
 
+def test_rows_of_infinite_error_are_found_at_any_threshold():
+    display = ThresholdDisplay.from_predictions([1, 1, -1, -1], [0.1, 0.2, 0.3, np.inf], threshold=0.3)
+    assert display.points_.get_ydata() == pytest.approx([1, 0.5, 2 / 3])
+    assert display.ax_.get_xlim()[1] < 1
+
+
 def test_the_tuned_threshold_is_where_f1_is_largest(detector):
     tuned = AutoEncoderOutlierDetector(make_autoencoder(2)).fit(X).tune_threshold(X, Y)
     display = ThresholdDisplay.from_estimator(tuned, X, Y)
@@ -272,12 +296,17 @@ def test_the_tuned_threshold_is_where_f1_is_largest(detector):
         (None, [0.1, 0.2], {}, "y_true must label some rows -1"),
         ([0, 1], [0.1, 0.2], {}, r"y_true has the labels \[0, 1\].*np.where\(y_true == 1"),
         ([1], [0.1, 0.2], {}, "y_true has 1 labels for 2 rows"),
-        ([1, -1], [0.1, np.nan], {}, "errors contains NaN"),
+        ([1, -1], [0.1, np.nan], {}, "errors contains NaN or minus infinity, first in row 1"),
+        ([1, "-1"], [0.1, 0.2], {}, "y_true has the labels"),
+        (np.array([1, -1, "x"], dtype=object), [0.1, 0.2, 0.3], {}, "y_true mixes labels of the types"),
+        (np.array([False, True]), [0.1, 0.2], {}, r"y_true has the labels \[False, True\]"),
+        ([True, True], [0.1, 0.2], {}, r"y_true has the labels \[True\]"),
         ([1, -1], [0.0, 0.2], {"log": True}, "log=True needs positive values, but the lowest error is 0"),
     ],
 )
 def test_invalid_labels_and_errors(y, errors, options, message, pyplot):
-    for kind in (ThresholdDisplay, ErrorHistogramDisplay) if y is not None and min(y) < 1 else (ThresholdDisplay,):
+    kinds = [ThresholdDisplay] if "must label some" in message else [ThresholdDisplay, ErrorHistogramDisplay]
+    for kind in kinds:
         with pytest.raises(ValueError, match=message):
             kind.from_predictions(y, errors, **options)
     assert not pyplot.get_fignums()
@@ -299,6 +328,13 @@ def test_logarithmic_axis_needs_positive_values(errors, threshold, what):
     display = ErrorHistogramDisplay(errors=np.array(errors), threshold=threshold)
     with pytest.raises(ValueError, match=f"log=True needs positive values, but the {what} is 0"):
         display.plot(log=True)
+
+
+def test_logarithms_of_losses_need_positive_ones(pyplot):
+    display = LossCurveDisplay(loss_curve=[1.0, 0.5], validation_loss_curve=np.array([1.0, -0.5]))
+    with pytest.raises(ValueError, match=r"log=True needs positive values, but the lowest loss is -0\.5"):
+        display.plot(log=True)
+    assert not pyplot.get_fignums()
 
 
 # ---- signals -------------------------------------------------------------------------------------------------
@@ -354,6 +390,12 @@ def test_categories_are_explained_in_words(as_row, cars, pyplot):
     texts = [text.get_text() for text in display.ax_.texts]
     assert "car instead of van" in texts
     assert any(text.startswith("pink (new) instead of ") for text in texts)
+
+
+def test_a_category_that_is_the_expected_one_is_named_once(cars, pyplot):
+    table, detector = cars
+    texts = {text.get_text() for text in ExplanationDisplay.from_estimator(detector, table[:1]).ax_.texts}
+    assert table["kind"][0] in texts
 
 
 def test_missing_values_are_explained_as_missing(cars, pyplot):
