@@ -36,5 +36,5 @@ def scaled(images: np.ndarray, low: float, high: float) -> np.ndarray:
 
     What is missing is white.
     """
-    shares = np.subtract(images, low, dtype=np.float64) / (high - low)
+    shares = (np.asarray(images, dtype=np.float64) - low) / (high - low)
     return np.clip(np.nan_to_num(shares, nan=1.0), 0, 1)

@@ -267,7 +267,13 @@ def test_dollar_signs_in_labels_are_no_formula():
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(
-    "samples", [np.full((2, 12), 1e30), np.linspace(-6e4, 6e4, 24, dtype=np.float16).reshape(2, 12)]
+    "samples",
+    [
+        np.full((2, 12), 1e30),
+        np.linspace(-6e4, 6e4, 24, dtype=np.float16).reshape(2, 12),
+        np.arange(24).reshape(2, 12).astype(object),
+        np.where(np.eye(2, 12), np.nan, 0.5),
+    ],
 )
 def test_colours_of_any_range_are_scaled(samples):
     for row in sampled(SampleDisplay(samples=samples, image_shape=(3, 2, 2)).plot()):
