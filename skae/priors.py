@@ -22,6 +22,7 @@ from skae.random import RandomStreams, derived_seeds, seed_from
 Prior = Callable[[int, int, torch.Generator], Tensor]
 
 SAMPLING = 4  # key of the random streams of `draw_codes`; a fit uses other keys
+N_DISTANCES = 2**22  # that are in memory at once, 32 MiB
 
 
 def normal(n: int, n_components: int, generator: torch.Generator) -> Tensor:
@@ -103,8 +104,11 @@ def energy_distance(a: np.ndarray, b: np.ndarray) -> float:
     """Return the root of the energy distance of two samples of codes, relative to the largest it could be, 0 to 1."""
 
     def mean_distance(a: np.ndarray, b: np.ndarray) -> float:
-        blocks = np.array_split(a, math.ceil(len(a) / 1000))  # so that not all distances are in memory at once
+        n_rows = max(1, N_DISTANCES // len(b))  # so that not all distances are in memory at once
+        blocks = np.array_split(a, math.ceil(len(a) / n_rows))
         return sum(cdist(block, b).sum() for block in blocks) / (len(a) * len(b))
 
     within, between = mean_distance(a, a) + mean_distance(b, b), 2 * mean_distance(a, b)
-    return math.sqrt(max(0.0, 1 - within / between))  # rounding may end below 0
+    if between == 0:
+        return 0.0  # all codes are one point
+    return math.sqrt(max(1 - within / between, 0.0))  # rounding may end below 0; NaN stays

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from joblib import parallel_config
 from PIL import Image
+from scipy.sparse import csr_array
 from sklearn.callback import ProgressBar, ScoringMonitor
 from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.pipeline import make_pipeline
@@ -441,6 +442,8 @@ def test_a_disk_that_is_full_at_the_end_is_told_of_and_closed(
     ("options", "message"),
     [
         ({"y": [1]}, r"y=\[1\] describes rows, but X=None"),
+        ({"log_dir": None}, "log_dir=None must be the path of a folder"),
+        ({"X": csr_array(np.eye(4))}, r"must not be sparse: give X\.toarray\(\)"),
         ({"image_shape": (2, 2)}, r"image_shape=\(2, 2\) describes rows, but X=None"),
         ({"every": 0}, "every=0 must be a number of epochs"),
         ({"X": [1.0, 2.0]}, r"X must hold rows, \(n_samples, n_features\), but has the shape \(2,\)"),
@@ -451,7 +454,7 @@ def test_a_disk_that_is_full_at_the_end_is_told_of_and_closed(
 def test_invalid_settings_of_tensorboard(tmp_path, options, message):
     pytest.importorskip("tensorboard")
     with pytest.raises(ValueError, match=message):
-        TensorBoardLogger(tmp_path, **options)
+        TensorBoardLogger(**{"log_dir": tmp_path, **options})
 
 
 @pytest.mark.parametrize(

@@ -256,6 +256,30 @@ def test_given_rows_are_drawn_by_class():
     assert_array_equal(row, X[:10].reshape(10, 3, 4))
 
 
+def test_dollar_signs_in_labels_are_no_formula():
+    labels = ["$5", "$a$ $"] * (N_ROWS // 2)
+    for display in (
+        SampleDisplay.from_samples(X, labels, image_shape=(3, 4)),
+        CodeDisplay.from_codes(X[:, :2], labels),
+    ):
+        display.figure_.canvas.draw()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "samples",
+    [
+        np.full((2, 12), 1e30),
+        np.linspace(-6e4, 6e4, 24, dtype=np.float16).reshape(2, 12),
+        np.arange(24).reshape(2, 12).astype(object),
+        np.where(np.eye(2, 12), np.nan, 0.5),
+    ],
+)
+def test_colours_of_any_range_are_scaled(samples):
+    for row in sampled(SampleDisplay(samples=samples, image_shape=(3, 2, 2)).plot()):
+        assert ((row >= 0) & (row <= 1)).all()
+
+
 def test_invalid_samples(pyplot):
     plain, variational = make_autoencoder().fit(X), make_autoencoder(2, VariationalAutoEncoder).fit(X)
     with pytest.raises(
@@ -268,6 +292,18 @@ def test_invalid_samples(pyplot):
         SampleDisplay.from_estimator(variational, image_shape=(3, 4), n_samples=0)
     with pytest.raises(ValueError, match=r"image_shape=\(3, 5\).*12"):
         SampleDisplay.from_estimator(variational, image_shape=(3, 5))
+    with pytest.raises(ValueError, match=r"n_samples=2\.5 must be 1 or more, and an integer"):
+        SampleDisplay.from_samples(X, image_shape=(3, 4), n_samples=2.5)
+    for shape in (None, 12):
+        with pytest.raises(ValueError, match=f"image_shape=.*{shape}"):
+            SampleDisplay.from_samples(X, image_shape=shape)
     with pytest.raises(ValueError, match="y has 1 labels for 60 rows"):
         SampleDisplay.from_samples(X, [1], image_shape=(3, 4))
+    with pytest.raises(ValueError, match="y has no label in 30 rows"):
+        SampleDisplay.from_samples(X, [1, np.nan] * 30, image_shape=(3, 4))
+    with pytest.raises(ValueError, match=r"y mixes labels of the types \['NoneType', 'str'\]"):
+        SampleDisplay.from_samples(X, ["a", None] * 30, image_shape=(3, 4))
+    conditional = make_autoencoder(2, ConditionalVariationalAutoEncoder).fit(X, np.arange(N_ROWS) % 2)
+    with pytest.raises(ValueError, match=r"y=\[\] holds no class"):
+        SampleDisplay.from_estimator(conditional, image_shape=(3, 4), y=[])
     assert not pyplot.get_fignums()

@@ -145,6 +145,8 @@ def test_energy_distance_of_points():
     # means of all pairs: 1 within a, 2 within b, (1 + 5 + 1 + 3) / 4 between
     assert priors.energy_distance(a, b) == pytest.approx(np.sqrt(1 - (1 + 2) / (2 * 2.5)))
     assert priors.energy_distance(a, a) == 0
+    assert priors.energy_distance(a[:1], a[:1]) == 0
+    assert np.isnan(priors.energy_distance(a * np.nan, b))
     assert priors.energy_distance(a, a + 1e6) == pytest.approx(1, abs=1e-5)
 
 
@@ -156,3 +158,13 @@ def test_energy_distance_of_draws_of_one_prior(name):
         for seed in range(5)
     ]
     assert np.mean(distances) == pytest.approx(n**-0.5, rel=0.3)
+
+
+def test_energy_distance_holds_few_distances_at_once(monkeypatch):
+    a, b = np.random.default_rng(0).normal(size=(2, 30, 2))
+    sizes, expected = [], priors.energy_distance(a, b)
+    cdist = priors.cdist
+    monkeypatch.setattr(priors, "N_DISTANCES", 100)
+    monkeypatch.setattr(priors, "cdist", lambda a, b: sizes.append(len(a) * len(b)) or cdist(a, b))
+    assert priors.energy_distance(a, b) == pytest.approx(expected)
+    assert max(sizes) <= 100

@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from scipy.sparse import issparse
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from skae.callbacks.follower import FitFollower
 from skae.estimators import BaseAutoEncoder
 from skae.estimators.base import NetworkEstimator
 from skae.images import as_images, scaled, value_range
+from skae.messages import listed
 from skae.outliers.bagging import BaggedAutoEncoders
 from skae.tables import read_rows
 
@@ -54,9 +56,10 @@ class TensorBoardLogger(FitFollower):
     ImportError
         If tensorboard is not installed.
     ValueError
-        If y does not have one label per row, ``image_shape`` is not the shape of an image with n_features values, y or
-        ``image_shape`` is given without X, or ``every`` is not an integer of 1 or more. From `fit`, before training, if
-        the autoencoder cannot take X, has no reconstructions to draw, or is of a bag that scales its rows.
+        If ``log_dir`` is no path, X is sparse, y does not have one label per row, ``image_shape`` is not the shape of
+        an image with n_features values, y or ``image_shape`` is given without X, or ``every`` is not an integer of 1 or
+        more. From `fit`, before training, if the autoencoder cannot take X, has no reconstructions to draw, or is of a
+        bag that scales its rows.
 
     See Also
     --------
@@ -84,10 +87,14 @@ class TensorBoardLogger(FitFollower):
     def __init__(self, log_dir="runs", *, X=None, y=None, image_shape=None, every=5):
         _summary_writer_class()  # raises now, not in the fit, where there is no tensorboard
         if X is None and not (y is None and image_shape is None):
-            given = f"y={y!r}" if image_shape is None else f"image_shape={image_shape!r}"
+            given = f"y={listed(y)}" if image_shape is None else f"image_shape={image_shape!r}"
             raise ValueError(f"{given} describes rows, but X=None: give the rows to encode and reconstruct as X.")
         if not isinstance(every, Integral) or every < 1:
             raise ValueError(f"every={every!r} must be a number of epochs, an integer of 1 or more.")
+        if not isinstance(log_dir, str | os.PathLike):
+            raise ValueError(f"log_dir={log_dir!r} must be the path of a folder.")
+        if issparse(X):
+            raise ValueError("X of TensorBoardLogger must not be sparse: give X.toarray().")
         if X is not None and len(np.shape(X)) != 2:
             raise ValueError(f"X must hold rows, (n_samples, n_features), but has the shape {np.shape(X)}.")
         if y is not None:

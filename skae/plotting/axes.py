@@ -27,6 +27,11 @@ class Display:
         return self.ax_
 
 
+def literal(label: Any) -> str:
+    """Return a label, which is data, as a text that matplotlib does not read as a formula between dollar signs."""
+    return str(label).replace("$", r"\$")
+
+
 def add_legend(ax, handles: Sequence[Any] | None = None, labels: Sequence[str] | None = None, line: Any = None):
     """Draw a legend within the axes, above all else, and return it; a ``line`` over the whole height ends below it."""
     from skae.plotting.fitting import FittedLegend

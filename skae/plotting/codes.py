@@ -10,7 +10,7 @@ from sklearn.decomposition import PCA
 from sklearn.utils.validation import check_array
 
 from skae._compat import check_matplotlib_support
-from skae.plotting.axes import Display, add_legend
+from skae.plotting.axes import Display, add_legend, literal
 from skae.plotting.checks import one_label_per_row
 from skae.plotting.fitted import codes_of_rows
 from skae.plotting.style import MAX_CLASSES, class_style
@@ -118,7 +118,7 @@ class CodeDisplay(Display):
             self.scatter_.set_paths([paths[index] for index in indices])  # one collection, so that no class is on top
         look = {"ls": "none", "markeredgewidth": 0, "alpha": options["alpha"]}
         handles = [mpl.lines.Line2D([], [], color=color, marker=marker, **look) for color, marker in styles]
-        self.legend_ = add_legend(ax, handles, [str(name) for name in classes])
+        self.legend_ = add_legend(ax, handles, [literal(name) for name in classes])
         self._add_names(classes, indices)
 
     def _add_names(self, classes: np.ndarray, indices: Any):
@@ -131,7 +131,7 @@ class CodeDisplay(Display):
         for index, name in enumerate(classes):
             codes = self.codes[indices == index]
             middle = codes[((codes - np.median(codes, axis=0)) ** 2).sum(1).argmin()]  # a point, not a hole in a ring
-            text = self.ax_.text(*middle, str(name), ha="center", va="center", **look)
+            text = self.ax_.text(*middle, literal(name), ha="center", va="center", **look)
             self.names_.append(text)
         Fitter(self.ax_, self._fit_names)
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from skae._compat import check_matplotlib_support
 from skae.plotting.axes import Display, add_legend
-from skae.plotting.checks import errors_of_rows, outlier_labels
+from skae.plotting.checks import check_at_least_one, errors_of_rows, outlier_labels
 from skae.plotting.fitted import fitted_detector
 from skae.plotting.style import BLUE, LIGHT_BLUE, ORANGE
 
@@ -72,7 +72,7 @@ class ErrorHistogramDisplay(Display):
         self.y = y
 
     def plot(self, ax=None, *, bins=50, log=False, hist_kw=None, line_kw=None):
-        """Draw the histogram. Infinite errors are counted below the axis.
+        """Draw the histogram. The title counts the rows with infinite errors, which have no place on the axis.
 
         Parameters
         ----------
@@ -97,27 +97,30 @@ class ErrorHistogramDisplay(Display):
         Raises
         ------
         ValueError
-            If ``log`` is True and an error or the threshold is not positive, or if all errors are infinite.
+            If all errors are infinite, or ``log`` is True and an error or the threshold is not positive.
         """
-        drawn = self.errors[np.isfinite(self.errors)]
-        if not len(drawn):
-            raise ValueError("All errors are infinite, so there is nothing to draw: look at the rows.")
+        is_finite = np.isfinite(self.errors)
+        if not is_finite.any():
+            raise ValueError(f"The errors of all {len(is_finite)} rows are infinite: scale the rows (StandardScaler).")
         if log:
-            check_positive(drawn, self.threshold)
+            check_positive(self.errors, self.threshold)
+            check_at_least_one("bins", bins)
         ax = self._set_axes(ax)
         if log:
             ax.set_xscale("log")
-            self.bin_edges_ = np.geomspace(drawn.min(), drawn.max(), bins + 1)
-        else:
-            self.bin_edges_ = np.histogram_bin_edges(drawn, bins)
-        groups: list[tuple[np.ndarray, dict]] = [(self.errors, {"color": BLUE})]
+        self.bin_edges_ = _bin_edges(self.errors[is_finite], bins, log)
+        groups: list[tuple[np.ndarray, dict]] = [(self.errors[is_finite], {"color": BLUE})]
         if self.y is not None:
-            groups = [(self.errors[self.y == sign], kind) for sign, kind in KINDS.items() if (self.y == sign).any()]
+            groups = [
+                (self.errors[is_finite & (self.y == sign)], kind)
+                for sign, kind in KINDS.items()
+                if (self.y == sign).any()
+            ]
+        if n_infinite := (~is_finite).sum():
+            ax.set_title(f"not drawn: {n_infinite} with infinite error", fontsize="medium")
         hist_kw = {"alpha": 0.7, **(hist_kw or {})}
         self.bars_ = [ax.hist(errors, self.bin_edges_, **{**kind, **hist_kw})[2] for errors, kind in groups]
-        n_infinite = len(self.errors) - len(drawn)
-        xlabel = "reconstruction error" + (f" (infinite: {n_infinite} rows)" if n_infinite else "")
-        ax.set(xlabel=xlabel, ylabel="density" if hist_kw.get("density") else "number of rows")
+        ax.set(xlabel="reconstruction error", ylabel="density" if hist_kw.get("density") else "number of rows")
         self.line_ = draw_threshold(ax, self.threshold, line_kw)
         return self
 
@@ -155,8 +158,8 @@ class ErrorHistogramDisplay(Display):
         Raises
         ------
         ValueError
-            If y does not have one label of +1 or -1 per row, or if ``log`` is True and an error or the threshold is
-            not positive.
+            If y does not have one label of +1 or -1 per row, if all errors are infinite, or if ``log`` is True and an
+            error or the threshold is not positive.
         TypeError
             If the estimator is not a detector.
         sklearn.exceptions.NotFittedError
@@ -204,13 +207,22 @@ class ErrorHistogramDisplay(Display):
         Raises
         ------
         ValueError
-            If ``errors`` are not finite numbers, ``y_true`` does not have one label of +1 or -1 per row, or ``log`` is
-            True and an error or the threshold is not positive.
+            If ``errors`` hold NaN or are all infinite, ``y_true`` does not have one label of +1 or -1 per row, or
+            ``log`` is True and an error or the threshold is not positive.
         """
         check_matplotlib_support(f"{cls.__name__}.from_predictions")
         errors = errors_of_rows(errors)
         display = cls(errors=errors, threshold=threshold, y=outlier_labels(y_true, len(errors), name="y_true"))
         return display.plot(ax, bins=bins, log=log, hist_kw=hist_kw, line_kw=line_kw)
+
+
+def _bin_edges(errors: np.ndarray, bins: int, log: bool) -> np.ndarray:
+    low, high = errors.min(), errors.max()
+    rounding = 1000 * np.spacing(max(abs(low), abs(high)))
+    if high - low < rounding:  # equal errors have bins around them
+        margin = max(rounding, 0.5)
+        low, high = (low / 2, high * 2) if log else (low - margin, high + margin)
+    return np.geomspace(low, high, bins + 1) if log else np.histogram_bin_edges(errors, bins, (low, high))
 
 
 def check_positive(errors: np.ndarray, threshold: float | None) -> None:

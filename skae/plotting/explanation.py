@@ -9,7 +9,7 @@ import numpy as np
 
 from skae._compat import check_matplotlib_support
 from skae.images import as_images
-from skae.plotting.axes import Display, add_legend
+from skae.plotting.axes import Display, add_legend, literal
 from skae.plotting.checks import check_at_least_one, one_row
 from skae.plotting.fitted import fitted_detector, row_with_error, rows_of_numbers
 from skae.plotting.shapes import GAP, as_sequences, imshow_options, scaled_images
@@ -139,7 +139,7 @@ class ExplanationDisplay(Display):
         order = np.argsort(-self.contributions, kind="stable")
         shown, others = order[:max_features], order[max_features:]
         widths = [*self.contributions[shown]]
-        labels = [str(self.names[i]) for i in shown]
+        labels = [literal(self.names[i]) for i in shown]
         values = [_instead(self.x[i], self.reconstruction[i]) for i in shown]
         if len(others):
             widths.append(self.contributions[others].sum())
@@ -325,5 +325,5 @@ def _fit_image(ax, bar, limits: list, right: float, height: float, renderer) -> 
 def _instead(value, other) -> str:
     if value is None or value != value:
         return "missing"
-    given, expected = (part if isinstance(part, str) else f"{part:.4g}" for part in (value, other))
-    return f"{given}, as expected" if given == expected else f"{given} instead of {expected}"
+    texts = [part if isinstance(part, str) else f"{part:.4g}" for part in (value, other)]
+    return literal(" instead of ".join(dict.fromkeys(texts)))  # once where they are the same

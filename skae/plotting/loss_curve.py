@@ -76,13 +76,16 @@ class LossCurveDisplay(Display):
         Raises
         ------
         ValueError
-            If the two curves do not have the same length.
+            If the two curves do not have the same length, or ``log`` is True and a loss is not positive.
         """
         if self.validation_loss_curve is not None and len(self.validation_loss_curve) != len(self.loss_curve):
             raise ValueError(
                 f"validation_loss_curve has {len(self.validation_loss_curve)} epochs and loss_curve has "
                 f"{len(self.loss_curve)}, but they must have the same number: use NaN for epochs without held-out rows."
             )
+        curves = [curve for curve in (self.loss_curve, self.validation_loss_curve) if curve is not None]
+        if log and (lowest := np.nanmin(curves)) <= 0:
+            raise ValueError(f"log=True needs positive values, but the lowest loss is {lowest:.3g}: set log=False.")
         ax = self._set_axes(ax)
         from skae.plotting.fitting import label_logarithms
 
@@ -128,6 +131,8 @@ class LossCurveDisplay(Display):
 
         Raises
         ------
+        ValueError
+            If ``log`` is True and a loss is not positive.
         TypeError
             If the estimator is neither an autoencoder nor a detector with a single autoencoder.
         sklearn.exceptions.NotFittedError

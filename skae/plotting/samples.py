@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 from sklearn.utils.validation import check_array
 
 from skae._compat import check_matplotlib_support
 from skae.estimators import ConditionalVariationalAutoEncoder
-from skae.plotting.axes import Display
+from skae.plotting.axes import Display, literal
 from skae.plotting.checks import check_at_least_one, one_label_per_row
 from skae.plotting.fitted import fitted_autoencoder
 from skae.plotting.grid import ImageGrid, wrapped
@@ -85,7 +86,7 @@ class SampleDisplay(Display):
         if self.y is None:
             rows = [("", images)]
         else:
-            rows = [(str(label), images[self.y == label]) for label in np.unique(self.y)]
+            rows = [(literal(label), images[self.y == label]) for label in np.unique(self.y)]
         blocks = [_wrapped(*row) for row in rows]
         if all(len(block) == 1 for block in blocks):
             blocks = [[row for block in blocks for row in block]]
@@ -140,6 +141,8 @@ class SampleDisplay(Display):
         check_at_least_one("n_samples", n_samples)
         if isinstance(autoencoder, ConditionalVariationalAutoEncoder):
             classes = autoencoder.classes_ if y is None else np.unique(y)
+            if not len(classes):
+                raise ValueError(f"y={y!r} holds no class to draw: set y=None for all classes.")
             samples = np.concatenate([autoencoder.sample(n_samples, y=label)[0] for label in classes])
             labels = np.repeat(classes, n_samples)
         elif y is None:
@@ -180,7 +183,7 @@ class SampleDisplay(Display):
         ------
         ValueError
             If ``image_shape`` is not the shape of an image with n_features values, y does not have one label per row,
-            or ``n_samples`` is less than 1.
+            or none in a row, or ``n_samples`` is less than 1.
 
         Examples
         --------
@@ -198,6 +201,8 @@ class SampleDisplay(Display):
         y = one_label_per_row(y, len(X))
         if y is None:
             return cls(samples=X[:n_samples], image_shape=image_shape).plot(ax, image_kw=image_kw)
+        if pd.isna(y).any():
+            raise ValueError(f"y has no label in {pd.isna(y).sum()} rows: leave them out, or give them one.")
         chosen = np.concatenate([np.flatnonzero(y == label)[:n_samples] for label in np.unique(y)])
         return cls(samples=X[chosen], image_shape=image_shape, y=y[chosen]).plot(ax, image_kw=image_kw)
 

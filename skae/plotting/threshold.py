@@ -30,7 +30,7 @@ class ThresholdDisplay(Display):
     Parameters
     ----------
     thresholds : ndarray of shape (n_thresholds,)
-        Errors of the rows, in ascending order.
+        Errors of the rows, in ascending order. One that is infinite is not drawn.
     precision, recall : ndarray of shape (n_thresholds,)
         Precision and recall where the rows of at least this error are called outliers, as
         `sklearn.metrics.precision_recall_curve` returns them.
@@ -199,7 +199,7 @@ class ThresholdDisplay(Display):
         Raises
         ------
         ValueError
-            If ``errors`` are not finite numbers, ``y_true`` does not have one label of +1 or -1 per row, or no -1, or
+            If ``errors`` hold NaN, ``y_true`` does not have one label of +1 or -1 per row, or no -1, or
             if ``log`` is True and an error or the threshold is not positive.
 
         Examples
@@ -219,6 +219,8 @@ class ThresholdDisplay(Display):
         y = outlier_labels(y, len(errors), name)
         if y is None or not (y == -1).any():
             raise ValueError(f"{name} must label some rows -1, as outliers, to measure how many of them are found.")
-        precision, recall, thresholds = precision_recall_curve(y == -1, errors)
+        largest = np.finfo(np.float64).max  # stands for infinity, which scikit-learn does not take
+        precision, recall, thresholds = precision_recall_curve(y == -1, np.minimum(errors, largest))
+        thresholds[thresholds == largest] = np.inf
         # without the last, where no row is an outlier
         return cls(thresholds=thresholds, precision=precision[:-1], recall=recall[:-1], threshold=threshold)
