@@ -210,6 +210,165 @@ def test_histogram_needs_no_labels_and_no_threshold():
     assert sum(sum(bars.datavalues) for bars in display.bars_) == 3
 
 
+def test_infinite_errors_are_counted_in_the_title(pyplot):
+    errors = [1.0, 2.0, np.inf, 4.0, np.inf]
+    display = ErrorHistogramDisplay.from_predictions([1, 1, -1, -1, -1], errors, threshold=3)
+    assert [sum(bars.datavalues) for bars in display.bars_] == [2, 1]
+    assert display.ax_.get_title() == "not drawn: 2 with infinite error"
+    assert display.bin_edges_[-1] == 4
+    with pytest.raises(ValueError, match="errors of all 2 rows are infinite"):
+        ErrorHistogramDisplay.from_predictions(None, [np.inf, np.inf])
+
+
+@pytest.mark.parametrize("log", [False, True])
+@pytest.mark.parametrize("errors", [[1.0] * 3, [1e300] * 3, 1e8 + 1e-8 * np.arange(3)])
+def test_equal_errors_are_in_bins_that_can_be_seen(errors, log):
+    display = ErrorHistogramDisplay.from_predictions(None, errors, log=log)
+    assert sum(display.bars_[0].datavalues) == 3
+    assert (np.diff(display.bin_edges_) > 0).all()
+
+
+# ---- thresholds ----------------------------------------------------------------------------------------------
+
+
+def metrics(errors, threshold):
+    labels = np.where(errors > threshold, -1, 1)
+    return [metric(Y, labels, pos_label=-1) for metric in (precision_score, recall_score, f1_score)]
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_metrics_are_those_of_the_rows_above_each_threshold(detector, log):
+    display = ThresholdDisplay.from_estimator(detector, X, Y, log=log)
+
+    errors = -detector.score_samples(X)
+    for line in display.lines_.values():
+        assert_array_equal(line.get_xdata(), np.sort(errors))
+        assert line.get_drawstyle() == "steps-pre"  # up to an error what holds just below it
+    for i, error in enumerate(np.sort(errors)):
+        drawn_here = [line.get_ydata()[i] for line in display.lines_.values()]
+        assert drawn_here == pytest.approx(metrics(errors, np.nextafter(error, 0)))
+    assert display.ax_.get_xscale() == ("log" if log else "linear")
+
+
+def test_the_chosen_threshold_is_marked(detector):
+    display = ThresholdDisplay.from_estimator(detector, X, Y)
+
+    values = metrics(-detector.score_samples(X), detector.threshold_)
+    assert_array_equal(display.line_.get_xdata(), detector.threshold_)
+    assert_array_equal(display.points_.get_xdata(), [detector.threshold_] * 3)
+    assert display.points_.get_ydata() == pytest.approx(values)
+    assert legend(display) == [
+        *(f"{name} {value:.2f}" for name, value in zip(("precision", "recall", "F1"), values, strict=True)),
+        f"threshold {detector.threshold_:.3g}",
+    ]
+
+
+@pytest.mark.parametrize(("threshold", "at"), [(0.2, [2 / 3, 1, 0.8]), (0.1, [0.5, 1, 2 / 3]), (0.05, [0.4, 1, 4 / 7])])
+def test_a_threshold_that_equals_an_error_calls_that_row_an_inlier(threshold, at):
+    display = ThresholdDisplay.from_predictions([1, 1, 1, -1, -1], [0.1, 0.2, 0.4, 0.3, 0.5], threshold=threshold)
+    assert display.points_.get_ydata() == pytest.approx(at)
+
+
+@pytest.mark.parametrize(("threshold", "lines"), [(None, 0), (0.5, 1)])
+def test_nothing_is_marked_where_no_error_is_above_the_threshold(threshold, lines):
+    display = ThresholdDisplay.from_predictions([1, -1], [0.1, 0.5], threshold=threshold)
+    assert display.points_ is None
+    assert (display.line_ is not None) == lines
+    assert legend(display)[:3] == ["precision", "recall", "F1"]
+
+
+def test_rows_of_infinite_error_are_found_at_any_threshold():
+    display = ThresholdDisplay.from_predictions([1, 1, -1, -1], [0.1, 0.2, 0.3, np.inf], threshold=0.3)
+    assert display.points_.get_ydata() == pytest.approx([1, 0.5, 2 / 3])
+    assert display.ax_.get_xlim()[1] < 1
+
+
+def test_the_tuned_threshold_is_where_f1_is_largest(detector):
+    tuned = AutoEncoderOutlierDetector(make_autoencoder(2)).fit(X).tune_threshold(X, Y)
+    display = ThresholdDisplay.from_estimator(tuned, X, Y)
+    assert display.points_.get_ydata()[2] == display.lines_["F1"].get_ydata().max()
+
+
+@pytest.mark.parametrize(
+    ("y", "errors", "options", "message"),
+    [
+        ([1, 1], [0.1, 0.2], {}, "y_true must label some rows -1"),
+        (None, [0.1, 0.2], {}, "y_true must label some rows -1"),
+        ([0, 1], [0.1, 0.2], {}, r"y_true has the labels \[0, 1\].*np.where\(y_true == 1"),
+        ([1], [0.1, 0.2], {}, "y_true has 1 labels for 2 rows"),
+        ([1, -1], [0.1, np.nan], {}, "errors contains NaN or minus infinity, first in row 1"),
+        ([1, "-1"], [0.1, 0.2], {}, "y_true has the labels"),
+        (np.array([1, -1, "x"], dtype=object), [0.1, 0.2, 0.3], {}, "y_true mixes labels of the types"),
+        (np.array([False, True]), [0.1, 0.2], {}, r"y_true has the labels \[False, True\]"),
+        ([True, True], [0.1, 0.2], {}, r"y_true has the labels \[True\]"),
+        ([1, -1], [0.0, 0.2], {"log": True}, "log=True needs positive values, but the lowest error is 0"),
+    ],
+)
+def test_invalid_labels_and_errors(y, errors, options, message, pyplot):
+    kinds = [ThresholdDisplay] if "must label some" in message else [ThresholdDisplay, ErrorHistogramDisplay]
+    for kind in kinds:
+        with pytest.raises(ValueError, match=message):
+            kind.from_predictions(y, errors, **options)
+    assert not pyplot.get_fignums()
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [(np.ones(5), "y has 5 labels for 60 rows"), (np.arange(N_ROWS) % 2, r"y has the labels \[0, 1\].*np.where")],
+)
+def test_invalid_labels_of_a_histogram(detector, y, message):
+    with pytest.raises(ValueError, match=message):
+        ErrorHistogramDisplay.from_estimator(detector, X, y)
+
+
+@pytest.mark.parametrize(
+    ("errors", "threshold", "what"), [([0.0, 1.0], 0.5, "lowest error"), ([1.0], 0.0, "threshold")]
+)
+def test_logarithmic_axis_needs_positive_values(errors, threshold, what):
+    display = ErrorHistogramDisplay(errors=np.array(errors), threshold=threshold)
+    with pytest.raises(ValueError, match=f"log=True needs positive values, but the {what} is 0"):
+        display.plot(log=True)
+
+
+def test_logarithms_of_losses_need_positive_ones(pyplot):
+    display = LossCurveDisplay(loss_curve=[1.0, 0.5], validation_loss_curve=np.array([1.0, -0.5]))
+    with pytest.raises(ValueError, match=r"log=True needs positive values, but the lowest loss is -0\.5"):
+        display.plot(log=True)
+    assert not pyplot.get_fignums()
+
+
+# ---- signals -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rows", [0, slice(0, 1)])
+def test_signal_shows_the_row_and_its_reconstruction(autoencoder, rows):
+    display = SignalDisplay.from_estimator(autoencoder, X[rows])
+
+    assert_array_equal(display.input_line_.get_ydata(), X[0])
+    assert_array_equal(display.reconstruction_line_.get_ydata(), autoencoder.reconstruct(X[:1])[0])
+    assert display.ax_.get_title() == f"error {-autoencoder.score_samples(X[:1])[0]:.3g}"
+
+
+def test_title_of_a_signal_says_whether_the_row_is_an_outlier(detector):
+    labels = detector.predict(X)
+    for label, kind in ((1, "(inlier)\nthreshold"), (-1, "(outlier)\nthreshold")):
+        row = X[labels == label][0]
+        assert kind in SignalDisplay.from_estimator(detector, row).ax_.get_title()
+
+
+def test_signal_must_be_one_row(autoencoder):
+    with pytest.raises(ValueError, match=r"x must be one row, but has shape \(60, 12\)"):
+        SignalDisplay.from_estimator(autoencoder, X)
+
+
+def test_the_classifier_has_a_loss_curve_but_no_reconstructions(plane):
+    y = np.arange(len(plane)) % 2
+    classifier = StackedAutoEncoderClassifier(2, hidden_layer_sizes=(8,), pretrain_max_iter=1, max_iter=2).fit(plane, y)
+    assert LossCurveDisplay.from_estimator(classifier).ax_.lines
+    with pytest.raises(TypeError, match="must be an autoencoder of skae"):
+        ReconstructionDisplay.from_estimator(classifier, plane[:3], image_shape=(1, 5))
+
+
 # ---- tables --------------------------------------------------------------------------------------------------
 
 
