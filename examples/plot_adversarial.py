@@ -52,12 +52,14 @@ for model, ax in zip(models, axes, strict=True):
     CodeDisplay.from_estimator(model, X_test[:2000], y_test[:2000], ax=ax)
     distance = model.prior_distance(X_test[:2000])
     ax.set_title(
-        f"learning_rate_init={model.learning_rate_init:g}: prior_distance {distance:.3f}"
+        f"learning_rate_init={model.learning_rate_init:g}, "
+        f"prior_distance {distance:.3f}"
     )
 plt.show()
 
 print(
-    f"By chance, codes that follow the prior are at about {len(X_test[:2000]) ** -0.5:.3f}."
+    "By chance, codes that follow the prior are at about "
+    f"{len(X_test[:2000]) ** -0.5:.3f}."
 )
 
 # %%

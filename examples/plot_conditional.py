@@ -69,7 +69,8 @@ logistic = LogisticRegression(max_iter=1000).fit(X_train[known], y_train[known])
 print(f"accuracy from {len(known)} labels of {len(y_train)}")
 print(f"logistic regression, labelled rows only  {logistic.score(X_test, y_test):.3f}")
 print(
-    f"conditional variational autoencoder      {np.mean(cvae.predict(X_test) == y_test):.3f}"
+    "conditional variational autoencoder      "
+    f"{np.mean(cvae.predict(X_test) == y_test):.3f}"
 )
 
 # %%

@@ -43,7 +43,8 @@ for name, network in networks.items():
         for p in half.parameters()
     )
     print(
-        f"{name:13s} {n_weights:7,d} weights, squared error of training rows {-model.score(X_train):.4f}, "
+        f"{name:13s} {n_weights:7,d} weights, "
+        f"squared error of training rows {-model.score(X_train):.4f}, "
         f"of others {-model.score(X_test):.4f}"
     )
     fitted[name] = model

@@ -68,7 +68,8 @@ plt.show()
 # %%
 # The error on rows that it was trained on says how much of this is learned by heart:
 print(
-    f"deep squared error of training rows {-deep.score(X_train):.4f}, of others {-deep.score(X_test):.4f}"
+    f"deep squared error of training rows {-deep.score(X_train):.4f}, "
+    f"of others {-deep.score(X_test):.4f}"
 )
 
 # %%

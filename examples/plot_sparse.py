@@ -38,7 +38,8 @@ for name, model in {"sparse": sparse, "plain": plain}.items():
     active = np.mean(codes > 0.5 * codes.max(axis=0))
     error = np.mean((model.reconstruct(X_test) - X_test) ** 2)
     print(
-        f"{name:6s} mean activation {codes.mean():.2f}, active units {active:.0%}, squared error {error:.4f}"
+        f"{name:6s} mean activation {codes.mean():.2f}, "
+        f"active units {active:.0%}, squared error {error:.4f}"
     )
 
 
