@@ -23,9 +23,6 @@ from uuid import uuid4
 import joblib  # its folder is looked up below
 import torch
 from sklearn.base import _fit_context as fit_context
-from sklearn.callback._callback_context import get_context_path
-from sklearn.callback._progressbar import _run_monitors
-from sklearn.callback._transport import send
 from sklearn.utils._available_if import _AvailableIfDescriptor
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils._param_validation import HasMethods, Interval, RealNotInt, StrOptions, validate_parameter_constraints
@@ -233,6 +230,7 @@ def register_skops_node(
 
 
 # ---- scikit-learn's progress bars ----------------------------------------------------------------------------
+# imported late: should these names move, only our bars fail
 
 
 def on_bar_message(context: Any, show: Callable[[Any, Any, str], None]) -> None:
@@ -240,6 +238,8 @@ def on_bar_message(context: Any, show: Callable[[Any, Any, str], None]) -> None:
 
     Names of bars do not say which task of another estimator a fit is, so that there is room for the texts.
     """
+    from sklearn.callback._progressbar import _run_monitors
+
     monitor = _run_monitors[context.root_uuid]
     begin_task, end_task = monitor._on_task_begin, monitor._on_task_end
     monitor._on_task_begin = lambda message: begin_task({**message, "source_estimator_name": None})
@@ -256,5 +256,8 @@ def on_bar_message(context: Any, show: Callable[[Any, Any, str], None]) -> None:
 
 def send_to_bars(callback: Any, context: Any, text: str) -> None:
     """Send a text about a task to the process that draws the bars of a `ProgressBar`."""
+    from sklearn.callback._callback_context import get_context_path
+    from sklearn.callback._transport import send
+
     path = [task.task_id for task in get_context_path(context)]
     send(callback._listener_handles[context.root_uuid], {"event": "end", "path": path, "text": text})

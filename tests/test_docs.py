@@ -106,7 +106,7 @@ def with_parameters(name):
     return isinstance(found, type) and issubclass(found, BaseEstimator) and found is not skae.estimators.BaseAutoEncoder
 
 
-@pytest.mark.parametrize("name", filter(with_parameters, PUBLIC))
+@pytest.mark.parametrize("name", [name for name in PUBLIC if with_parameters(name)])
 def test_html_representations_link_to_that_page_and_describe_each_parameter(name):
     kind = pkgutil.resolve_name(name)
     searched = (skae.AutoEncoderTransformer(), {}) if issubclass(kind, GridSearchCV) else ()
