@@ -90,9 +90,11 @@ class Loss(NamedTuple):
 
     elementwise: Callable[[Tensor, Tensor], Tensor]  # (raw output, target) -> the same shape
     link: nn.Module | None = None  # from raw output to reconstruction; None is the identity
-    # (raw output, target, scale, factor, out) -> each member's sum of the loss of scale * raw output and
-    # scale * target, (K,); ``factor`` times its gradient for the raw output is written to ``out``, perhaps the same
-    gradient: Callable[[Tensor, Tensor, float | Tensor, float | Tensor, Tensor], Tensor] | None = None
+    # (raw output, target, scale, out) -> each member's sum of the loss of scale * raw output and scale * target, (K,);
+    # its gradient for the raw output is written to ``out``, perhaps the same; both in ``units``
+    gradient: Callable[[Tensor, Tensor, float | Tensor, Tensor], Tensor] | None = None
+    # scale -> units of the sum and of the gradient: nobody has to multiply the numbers of a batch by them
+    units: Callable[[float | Tensor], tuple[float | Tensor, float | Tensor]] = lambda scale: (1.0, 1.0)
 
     def scale(self, distance: float) -> float:
         """Return the loss of a value at this distance from its target."""

@@ -31,8 +31,8 @@ class Buffers(NamedTuple):
     output: Tensor  # (K, B, n_out), the last of them, with the member axis
     gradients: list[Tensor]  # (K, B, fan_out), those of ``post``, then of ``pre``
     output_gradient: Tensor  # (K, B, n_out), the last of them, with the member axis
-    n_values: int  # B * n_in
-    factor: float | Tensor  # of the gradients of a member's sum over its batch
+    loss_factor: float | Tensor  # from what the loss's gradient returns to the mean loss, (K,) where K is not 1
+    factor: float | Tensor  # from what it writes to the gradient over ``loss_scale``, (K, 1, 1) where K is not 1
 
 
 class FusedGradients:
@@ -40,7 +40,7 @@ class FusedGradients:
 
     def __init__(self, network: DenseAutoEncoder, loss: Loss, loss_scale: float | Tensor):
         assert loss.gradient is not None
-        self._loss_gradient, self._before = loss.gradient, network.encoder.before
+        self._loss_gradient, self._units, self._before = loss.gradient, loss.units, network.encoder.before
         blocks = [layer.block for layer in network.layers]
         activations = network.encoder.activations + network.decoder.activations
         self._single = len(blocks[0]) == 1
@@ -71,15 +71,21 @@ class FusedGradients:
                 activate(at.pre[i], out=at.post[i])
         if self._normalised:
             target = at.rows if target is x else self._normalise(target, torch.empty_like(target))
-        sums = self._loss_gradient(at.output, target, self._scale, at.factor, at.output_gradient)
+        sums = self._loss_gradient(at.output, target, self._scale, at.output_gradient)
+        product = self._product
+        if isinstance(at.factor, float):  # a pass over the output less
+            product = partial(_scaled_product, at.factor)
+        else:
+            at.output_gradient.mul_(at.factor)
         for i in reversed(range(len(self._blocks))):
             g = at.gradients[i]
             if differentiate := self._differentiate[i]:
                 differentiate(g, at.pre[i], at.post[i])
-            self._product(at.transposed[i], g, out=self._grads[i])
+            product(at.transposed[i], g, out=self._grads[i])
             if i:
-                self._product(g, self._weights[i], out=at.gradients[i - 1])
-        return sums.div_(at.n_values)
+                product(g, self._weights[i], out=at.gradients[i - 1])
+            product = self._product
+        return sums.mul_(at.loss_factor)
 
     def _normalise(self, x: Tensor, out: Tensor) -> Tensor:
         if self._before is None:
@@ -93,8 +99,18 @@ class FusedGradients:
     def _number(self, tensor: Tensor) -> float | Tensor:
         return tensor.item() if self._single else tensor.to(torch.float32 if tensor.is_mps else torch.float64)
 
+    def _factors(self, n_values: int, like: Tensor) -> tuple[float | Tensor, float | Tensor]:
+        """Return the factors of the loss's sums and gradients; float32 might not hold what they are made of."""
+        of_sum, of_gradient = self._units(self._scale)
+        factors = of_sum / n_values, of_gradient / (self._loss_scale * n_values)
+        if self._single:
+            return factors
+        of_sum, of_gradient = (like.new_ones(len(like), 1, 1).mul_(f) for f in factors)
+        return of_sum.flatten(), of_gradient
+
     def _make_buffers(self, x: Tensor) -> Buffers:
         k, b, n_in = x.shape
+        loss_factor, factor = self._factors(b * n_in, x)
         inputs = [x.new_ones(k, b, rows) for rows, _ in self._shapes]
         pre = [x.new_empty(k, b, fan_out) for _, fan_out in self._shapes]
         post = [y[..., :-1] for y in inputs[1:]]
@@ -111,10 +127,14 @@ class FusedGradients:
             output=post[-1],
             gradients=[self._drop_member_axis(g) for g in gradients],
             output_gradient=gradients[-1],
-            n_values=b * n_in,
-            factor=1 / (self._loss_scale * (b * n_in)),
+            loss_factor=loss_factor,
+            factor=factor,
         )
         return self._buffers[x.shape]
+
+
+def _scaled_product(factor: float, a: Tensor, b: Tensor, *, out: Tensor) -> Tensor:
+    return torch.addmm(out, a, b, beta=0, alpha=factor, out=out)
 
 
 def _writing_to_out(name: str) -> Callable[..., Tensor]:

@@ -7,7 +7,7 @@ import torch
 
 from skae.interfaces import RowSummary
 
-CHUNK_VALUES = 2**15  # summarized at a time, in float64; they stay in the processor's cache
+CHUNK_VALUES = 2**16  # summarized at a time, in float64; they stay in the processor's cache
 ROUNDING = 1e-13  # deviation of a constant column that rounding leaves, relative to the mean
 
 
@@ -24,11 +24,12 @@ class Moments:
         n_chunk = max(1, CHUNK_VALUES // rows.shape[1])
         with np.errstate(under="ignore"):
             for start in range(0, len(rows), n_chunk):
-                self._add_chunk(rows[start : start + n_chunk].astype(np.float64))
+                self._add_chunk(rows[start : start + n_chunk])
 
     def _add_chunk(self, rows: np.ndarray) -> None:
         other = Moments(rows.shape[1])
-        other.low, other.high = np.fmin.reduce(rows), np.fmax.reduce(rows)
+        other.low, other.high = np.fmin.reduce(rows).astype(np.float64), np.fmax.reduce(rows).astype(np.float64)
+        rows = rows.astype(np.float64)
         ones = np.ones(len(rows))
         sums = ones @ rows
         if np.isnan(sums).any():
