@@ -12,6 +12,7 @@ from skae.interfaces import Network, Objective
 from skae.objectives import LOSSES, ReconstructionObjective
 from skae.random import RandomStreams
 from skae.training import History, Rows, Schedule, auto_batch_size, rows, summarize, train
+from skae.training.steps import AdamW
 
 CPU = torch.device("cpu")
 
@@ -223,3 +224,26 @@ def test_summarize_is_mean_and_root_mean_variance():
 def test_auto_batch_size_is_bounded_and_grows():
     sizes = [auto_batch_size(n) for n in (1, 300, 2000, 5000, 20_000, 10**7)]
     assert sizes == [8, 8, 32, 64, 256, 256]
+
+
+@pytest.mark.parametrize("rates", [[1e-2, 1e-2], [1e-2, 1e-3]])
+def test_means_of_gradients_that_have_vanished_are_0_instead_of_subnormal(rates):
+    parameter, expected = (torch.nn.Parameter(torch.ones(2, 3)) for _ in range(2))
+    optimizer = AdamW(rates, [0.0, 0.0], [parameter])
+    peers = [torch.optim.AdamW([expected], lr=rate, weight_decay=0.0, foreach=False) for rate in rates]
+    values = []
+    for k, peer in enumerate(peers):
+        with torch.no_grad():
+            expected.fill_(1)
+        for step in range(1500):
+            expected.grad = torch.full((2, 3), float(step < 10))
+            peer.step()
+        values.append(expected.detach()[k].clone())
+    for step in range(1500):
+        parameter.grad = torch.full((2, 3), float(step < 10))
+        optimizer.begin_step(1.0, 1.0)
+        optimizer.step()
+    torch.testing.assert_close(parameter.detach(), torch.stack(values))
+    assert (optimizer.means[0] == 0).all()
+    assert (peers[0].state[expected]["exp_avg"] != 0).all()  # subnormal
+    assert (optimizer.squares[0] > 0).all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import cast
@@ -14,6 +15,9 @@ from skae.distributed import ALONE, Processes
 from skae.graph import Graphed
 from skae.interfaces import Batch, Corruption, Gradients, Objective
 from skae.random import RandomStreams
+
+# a mean of gradients that moves a parameter by 1e-17 learning rates at most, and one of their squares beside epsilon's
+NEGLIGIBLE, NEGLIGIBLE_SQUARE = 1e-25, 1e-35
 
 Step = Callable[[Batch, RandomStreams], Tensor]
 
@@ -90,11 +94,13 @@ class AdamW:
         self._learning_rate, self._weight_decay = learning_rates[0], weight_decays[0]
         self._moves: list[Tensor] = []  # where members have different rates
         if len({*learning_rates}) > 1 or len({*weight_decays}) > 1:
-            self._learning_rate, self._weight_decay = 1.0, 0.0
             self._moves = [torch.empty_like(p) for p in self.params]
-            rates = torch.tensor([learning_rates, weight_decays], dtype=torch.float32, device=self.n_steps.device)
-            shapes = [(-1, *[1] * (p.ndim - 1)) for p in self.params]
-            self._rates = [(rates[0].view(shape), (rates[0] * rates[1]).view(shape)) for shape in shapes]
+            self._rates = torch.tensor(learning_rates, dtype=torch.float32, device=self.n_steps.device)
+            decays = torch.tensor(weight_decays, dtype=torch.float32, device=self.n_steps.device)
+            self._decays = [-_along_members(decays, p) for p in self.params]
+        # a mean that only decays needs so many steps from `NEGLIGIBLE` to the least number that is not subnormal
+        self._n_to_subnormal = int(math.log(torch.finfo(torch.float32).tiny / NEGLIGIBLE) / math.log(betas[0]))
+        self._n_since_flush = 0
 
     def begin_step(self, rate: float, share: float) -> None:
         """Set the factor of the learning rates, and this process's share of the batch, for the next step."""
@@ -112,12 +118,14 @@ class AdamW:
     def step(self) -> None:
         """Move the parameters against their gradients."""
         moved = [i for i, p in enumerate(self.params) if p.grad is not None]
-        targets = self._moves or self._values
-        for move in self._moves:
-            move.zero_()
         gradients = [cast(Tensor, self.params[i].grad) for i in moved]
         self.processes.average(gradients, self._share)
         self.n_steps += 1
+        targets, lr, weight_decay = self._values, self._rate * self._learning_rate, self._weight_decay
+        if self._moves:
+            targets, lr, weight_decay = self._moves, 1.0, 0.0
+            for i in moved:
+                torch.mul(self._values[i], self._decays[i], out=self._moves[i])
         fused_adamw(
             [targets[i] for i in moved],
             gradients,
@@ -125,18 +133,32 @@ class AdamW:
             [self.squares[i] for i in moved],
             [],
             [self.n_steps] * len(moved),
-            lr=self._rate * self._learning_rate,
+            lr=lr,
             beta1=self.betas[0],
             beta2=self.betas[1],
-            weight_decay=self._weight_decay,
+            weight_decay=weight_decay,
             eps=1e-8,
             amsgrad=False,
             maximize=False,
         )
         if self._moves:
+            rates = self._rates * self._rate
             for i in moved:
-                learning_rate, decay = self._rates[i]
-                self._values[i].mul_(1 - self._rate * decay).addcmul_(self._moves[i], learning_rate)
+                self._values[i].addcmul_(self._moves[i], _along_members(rates, self._moves[i]))
+        if not self.n_steps.is_cuda:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Set negligible means to 0, before processors take ten times as long: they do for subnormal numbers.
+
+        The means of a unit that is never active fall by a tenth in each step.
+        """
+        self._n_since_flush += 1
+        if self._n_since_flush >= self._n_to_subnormal:
+            self._n_since_flush = 0
+            for mean, square in zip(self.means, self.squares, strict=True):
+                torch.hardshrink(mean, NEGLIGIBLE, out=mean)
+                torch.hardshrink(square, NEGLIGIBLE_SQUARE, out=square)
 
     def state(self) -> list[Tensor]:
         """Return what `continue_from` takes."""
@@ -147,3 +169,9 @@ class AdamW:
         """Continue from the state of another optimizer of the same parameters."""
         for own, other in zip(self.state(), state, strict=True):
             own.copy_(other)
+        self._n_since_flush = int(self.n_steps) % self._n_to_subnormal
+
+
+def _along_members(numbers: Tensor, parameter: Tensor) -> Tensor:
+    """Return numbers of members, (K,), with the axes of a parameter, (K, ...)."""
+    return numbers.view(-1, *[1] * (parameter.ndim - 1))
