@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skae._compat import in_own_modes, limit_to_one_thread, version_of
+from skae._compat import SHARED_MATMUL_SIZE, in_own_modes, limit_to_one_thread, version_of
 from skae.interfaces import Network
 
 N = TypeVar("N", bound=Network)
@@ -118,6 +118,35 @@ def apply_in_blocks(
         else:
             apply(in_batches, n, 1)
     assert result is not None  # X has at least one row
+    return result
+
+
+@in_own_modes(inference=True)
+def apply_members(
+    network: N, function: Callable[[N, Tensor], Tensor], X: np.ndarray, device: torch.device
+) -> np.ndarray:
+    """Apply a function of a network of K members, on the device, to the same rows X, (n, n_in) -> (K, n), float64.
+
+    It maps a batch (K, B, n_in) to (K, B).
+    """
+    n, size = len(X), BLOCK_ROWS[device.type]
+    if device.type == "cpu":
+        size = FEW_ROWS if n <= FEW_ROWS else BATCHED_ROWS
+    block = torch.zeros(1, size, X.shape[1], dtype=torch.float32, device="cpu")
+    result = np.empty((network.n_members, n))
+
+    def apply() -> None:
+        for start in range(0, n, size):
+            stop = min(start + size, n)
+            _copy_into(block[0, : stop - start].numpy(), X[start:stop])
+            batch = block.to(device).expand(network.n_members, -1, -1)
+            result[:, start:stop] = function(network, batch)[:, : stop - start].cpu().numpy()
+
+    with np.errstate(over="ignore", invalid="ignore"):
+        if network.max_matmul_size(size) < SHARED_MATMUL_SIZE:
+            limit_to_one_thread(apply)
+        else:
+            apply()
     return result
 
 

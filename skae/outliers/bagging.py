@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
 from numbers import Integral
 from typing import Any, ClassVar, NamedTuple
 
@@ -13,6 +14,7 @@ from sklearn.callback import CallbackSupportMixin
 
 from skae._compat import fit_context, warn_user
 from skae.distributed import ALONE, Processes, alone, current_processes
+from skae.estimators.batched_scoring import score_members
 from skae.estimators.batched_training import Fit
 from skae.estimators.fitted import adopt_state, fitted_state
 from skae.estimators.parallel_training import train_in_workers
@@ -25,7 +27,6 @@ from skae.tables import TableLayout, has_holes
 ROUNDED = 1e-5  # of scaled rows: a residual that may be nothing but rounding
 CLIP = 1e6  # of scaled values: float32 holds their squares
 MAX_MEASURED = 20_000  # training rows whose errors are measured
-Function = Callable[[Any, np.ndarray], np.ndarray]
 
 
 class ColumnScaler:
@@ -71,6 +72,9 @@ class Member(NamedTuple):
     autoencoder: Any
     bag: int
     rows: np.ndarray  # numbers of those it is trained on
+
+
+Function = Callable[[list[Member], np.ndarray], Iterable[np.ndarray]]  # of members and rows: values by each member
 
 
 class BaggedAutoEncoders(CallbackSupportMixin, Versioned):
@@ -234,11 +238,12 @@ class BaggedAutoEncoders(CallbackSupportMixin, Versioned):
             cells[:, j], votes = votes[:, :n_levels].argmax(1), votes[:, n_levels:]
         return cells if self._scaler is None else self._scaler.inverse_transform(cells)
 
-    def _votes(self, autoencoder: Any, Z: np.ndarray) -> np.ndarray:
-        """Return the reconstruction of each row and, for each level of each category, whether it is the one chosen."""
-        cells = autoencoder._reconstruct_checked(Z)
-        levels = [np.arange(self._given_layout.n_levels[j]) for j in self._categories]
-        return np.hstack([cells, *(cells[:, [j]] == of_j for j, of_j in zip(self._categories, levels, strict=True))])
+    def _votes(self, members: list[Member], Z: np.ndarray) -> Iterator[np.ndarray]:
+        """Yield the reconstruction of each row and, for each level of each category, whether it is the one chosen."""
+        levels = [(j, np.arange(self._given_layout.n_levels[j])) for j in self._categories]
+        for member in members:
+            cells = member.autoencoder._reconstruct_checked(Z)
+            yield np.hstack([cells, *(cells[:, [j]] == levels_of_j for j, levels_of_j in levels)])
 
     @property
     def _categories(self) -> list[int]:
@@ -260,12 +265,15 @@ class BaggedAutoEncoders(CallbackSupportMixin, Versioned):
         A member's values are divided by its number in ``typical``. ``numbers`` are those of Z among the training rows:
         members that were trained on a row or a copy of it are left out, which is NaN where none is left.
         """
+        members = self._fitted_members()
         sums: dict[int, Any] = {}
         counts: dict[int, Any] = {}
-        for (autoencoder, bag, rows), divisor in zip(self._fitted_members(), typical, strict=True):
-            counted = np.ones(len(Z), dtype=bool) if numbers is None else self._left_out(numbers, rows)
-            values = np.where(counted, function(autoencoder, Z).T, 0.0).T / divisor
-            sums[bag], counts[bag] = sums.get(bag, 0.0) + values, counts.get(bag, 0) + counted
+        for (_, bag, rows), values, divisor in zip(members, function(members, Z), typical, strict=True):
+            counted: Any = 1
+            if numbers is not None:
+                counted = self._left_out(numbers, rows)
+                values = np.where(counted, values.T, 0.0).T
+            sums[bag], counts[bag] = sums.get(bag, 0.0) + values / divisor, counts.get(bag, 0) + counted
         with np.errstate(invalid="ignore"):
             return np.stack([(sums[bag].T / counts[bag]).T for bag in sums])
 
@@ -279,12 +287,12 @@ class BaggedAutoEncoders(CallbackSupportMixin, Versioned):
         typical, out_of_bag, training = np.ones(len(fitted)), None, None
         if self.scale_free or any(len(member.rows) < len(Z) for member in fitted):
             numbers = np.unique(np.linspace(0, len(Z) - 1, MAX_MEASURED).astype(int))
-            errors = {id(member.autoencoder): _errors(member.autoencoder, Z[numbers]) for member in fitted}
+            errors = list(_errors(fitted, Z[numbers]))
             for k, (autoencoder, _, rows) in enumerate(fitted if self.scale_free else []):
-                left_out = errors[id(autoencoder)][self._left_out(numbers, rows)]
+                left_out = errors[k][self._left_out(numbers, rows)]
                 rounded = ROUNDED**autoencoder._error_power
                 typical[k] = np.median(left_out) if np.median(left_out) > rounded else max(left_out.mean(), rounded)
-            measured: Function = lambda autoencoder, Z: errors[id(autoencoder)]  # noqa: E731
+            measured: Function = lambda members, Z: errors  # noqa: E731
             out_of_bag = np.full(len(Z), np.nan)
             # a row may have been left out by one bag only
             out_of_bag[numbers] = np.fmax.reduce(self._bag_means(measured, Z[numbers], typical, numbers))
@@ -317,13 +325,14 @@ def _numbers_of_copies(Z: np.ndarray) -> np.ndarray:
     return numbers if np.bincount(numbers).max() <= 0.05 * len(Z) else np.arange(len(Z))
 
 
-def _errors(autoencoder: Any, Z: np.ndarray) -> np.ndarray:
-    errors = -autoencoder._score_checked(Z)
-    return np.where(np.isnan(errors), np.inf, errors)
+def _errors(members: list[Member], Z: np.ndarray) -> Iterator[np.ndarray]:
+    for _, of_bag in groupby(members, lambda member: member.bag):
+        for scores in score_members([member.autoencoder for member in of_bag], Z):
+            yield np.where(np.isnan(scores), np.inf, -scores)
 
 
-def _feature_errors(autoencoder: Any, Z: np.ndarray) -> np.ndarray:
-    return autoencoder._feature_errors_checked(Z)
+def _feature_errors(members: list[Member], Z: np.ndarray) -> Iterator[np.ndarray]:
+    return (member.autoencoder._feature_errors_checked(Z) for member in members)
 
 
 def fit_within(context, caller, estimator, X) -> None:

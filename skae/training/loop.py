@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from skae._compat import limit_to_one_thread
+from skae._compat import SHARED_MATMUL_SIZE, limit_to_one_thread
 from skae.interfaces import BeginEpoch, Objective
 from skae.random import RandomStreams, derived_seeds
 from skae.training.rows import Rows
@@ -19,7 +19,6 @@ from skae.training.steps import AdamW, make_step
 from skae.training.streams import StreamedRows
 
 SHUFFLING, NOISE, VALIDATION_NOISE = range(3)
-SHARED_MATMUL_SIZE = 2**20  # multiplications; fewer take longer to share among threads than to do
 
 
 class BestWeights(NamedTuple):
