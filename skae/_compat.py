@@ -14,7 +14,7 @@ import os
 import sys
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -138,9 +138,12 @@ if hasattr(os, "register_at_fork"):
 # ---- the versions of tensors ---------------------------------------------------------------------------------
 
 
-def version_of(tensor: Tensor) -> int:
-    """Return how often a tensor has been written to."""
-    return tensor._version
+def versions_of(tensors: Iterable[Tensor]) -> list[int]:
+    """Return how often each tensor has been written to."""
+    return list(map(_version, tensors))
+
+
+_version = operator.attrgetter("_version")
 
 
 # ---- the calling thread's modes ------------------------------------------------------------------------------

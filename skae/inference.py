@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skae._compat import SHARED_MATMUL_SIZE, in_own_modes, limit_to_one_thread, version_of
+from skae._compat import SHARED_MATMUL_SIZE, in_own_modes, limit_to_one_thread, versions_of
 from skae.interfaces import Network
 
 N = TypeVar("N", bound=Network)
@@ -51,7 +51,7 @@ def network_for_scoring(network: N, device: torch.device) -> N:
         return copy.deepcopy(network, {id(tensor): tensor for tensor in tensors}).eval()  # of the same weights
     with _copying:
         copies = _copies.setdefault(network, {})
-        versions = [(id(tensor), version_of(tensor)) for tensor in tensors]
+        versions = [*map(id, tensors)], versions_of(tensors)
         if device not in copies or copies[device][0] != versions:
             copies[device] = versions, copy.deepcopy(network).to(device).eval()
         return copies[device][1]

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skae._compat import version_of
+from skae._compat import versions_of
 from skae.device import device_for_scoring
 from skae.inference import apply_members
 from skae.interfaces import Network
@@ -36,7 +36,7 @@ class Stack(NamedTuple):
             self.device == device
             and len(self.networks) == len(networks)
             and all(own() is network for own, network in zip(self.networks, networks, strict=True))
-            and [version_of(tensor) for tensor in self.tensors] == self.versions
+            and versions_of(self.tensors) == self.versions
         )
 
 
@@ -44,7 +44,7 @@ _stacks: WeakKeyDictionary[Network, Stack] = WeakKeyDictionary()  # by their fir
 
 
 def score_members(autoencoders: Sequence[Any], X: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield `score_samples` of checked rows, (n,), of each of several fitted clones of one autoencoder."""
+    """Yield `score_samples` of checked rows of fitted clones of one autoencoder, (n_clones, n), of some at a time."""
     first = autoencoders[0]
     stack = None if has_holes(X) else _stack_of([autoencoder._network for autoencoder in autoencoders], first.device)
     start = 0
@@ -53,18 +53,18 @@ def score_members(autoencoders: Sequence[Any], X: np.ndarray) -> Iterator[np.nda
         scores = apply_members(part, first._score_function(), X, stack.device)
         if not np.isfinite(scores.sum()):  # each in float64 where float32 overflows
             break
-        yield from scores
+        yield scores
         start += len(scores)
     for autoencoder in autoencoders[start:]:
-        yield autoencoder._score_checked(X)
+        yield autoencoder._score_checked(X)[None]
 
 
 def _stack_of(networks: list[Network], device_name: str) -> Stack:
     device = device_for_scoring(device_name)
     stack = _stacks.get(networks[0])
     if stack is None or not stack.holds(networks, device):
-        tensors = [tensor for network in networks for tensor in network.state_dict(keep_vars=True).values()]
-        versions, references = [version_of(tensor) for tensor in tensors], [ref(network) for network in networks]
+        tensors = [parameter for network in networks for parameter in network.parameters()]
+        references, versions = [ref(network) for network in networks], versions_of(tensors)
         stack = _stacks[networks[0]] = Stack(references, device, tensors, versions, _parts(networks, device))
     return stack
 

@@ -328,7 +328,7 @@ def _numbers_of_copies(Z: np.ndarray) -> np.ndarray:
 def _errors(members: list[Member], Z: np.ndarray) -> Iterator[np.ndarray]:
     for _, of_bag in groupby(members, lambda member: member.bag):
         for scores in score_members([member.autoencoder for member in of_bag], Z):
-            yield np.where(np.isnan(scores), np.inf, -scores)
+            yield from np.where(np.isnan(scores), np.inf, -scores)
 
 
 def _feature_errors(members: list[Member], Z: np.ndarray) -> Iterator[np.ndarray]:
