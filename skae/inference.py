@@ -6,6 +6,7 @@ import copy
 import os
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 from weakref import WeakKeyDictionary
 
@@ -67,17 +68,20 @@ def apply_network(
     float64. X is never copied as a whole.
     """
     with np.errstate(over="ignore", invalid="ignore"):
-        result = apply_in_blocks(lambda x: function(network, x), X, device, dtype, network.broadcasts)
+        apply = partial(apply_in_blocks, lambda x: function(network, x), X, device, dtype, network.broadcasts)
+        # many blocks at a time are shared out one by one
+        is_small = not network.broadcasts and network.max_matmul_size(BLOCK_ROWS[device.type]) < SHARED_MATMUL_SIZE
+        result = limit_to_one_thread(apply) if is_small else apply()
         if np.isfinite(result.sum()):
             return result
         overflown = ~np.isfinite(result).reshape(len(X), -1).all(1)
         if overflown.any():
             in_float64 = copy.deepcopy(network).cpu().double()
-            apply, numbers = in_own_modes(inference=True)(function), np.flatnonzero(overflown)
+            in_modes, numbers = in_own_modes(inference=True)(function), np.flatnonzero(overflown)
             for start in range(0, len(numbers), BLOCK_ROWS["cpu"]):
                 part = numbers[start : start + BLOCK_ROWS["cpu"]]
                 rows = torch.from_numpy(X[part].astype(np.float64))
-                result[part] = apply(in_float64, rows.unsqueeze(0)).squeeze(0).numpy()
+                result[part] = in_modes(in_float64, rows.unsqueeze(0)).squeeze(0).numpy()
     return result
 
 
@@ -125,29 +129,31 @@ def apply_in_blocks(
 def apply_members(
     network: N, function: Callable[[N, Tensor], Tensor], X: np.ndarray, device: torch.device
 ) -> np.ndarray:
-    """Apply a function of a network of K members, on the device, to the same rows X, (n, n_in) -> (K, n), float64.
+    """Apply a function of a network of K members, on the device, to the same rows, (n, n_in) -> (K, n, ...), float64.
 
-    It maps a batch (K, B, n_in) to (K, B).
+    It maps a batch (K, B, n_in) to (K, B, ...).
     """
     n, size = len(X), BLOCK_ROWS[device.type]
     if device.type == "cpu":
         size = FEW_ROWS if n <= FEW_ROWS else BATCHED_ROWS
     block = torch.zeros(1, size, X.shape[1], dtype=torch.float32, device="cpu")
-    result = np.empty((network.n_members, n))
 
-    def apply() -> None:
+    def apply() -> np.ndarray:
+        result: np.ndarray | None = None
         for start in range(0, n, size):
             stop = min(start + size, n)
             _copy_into(block[0, : stop - start].numpy(), X[start:stop])
             batch = block.to(device).expand(network.n_members, -1, -1)
-            result[:, start:stop] = function(network, batch)[:, : stop - start].cpu().numpy()
+            out = function(network, batch)[:, : stop - start].cpu().numpy()
+            if result is None:
+                result = np.empty((len(out), n, *out.shape[2:]))
+            result[:, start:stop] = out
+        assert result is not None  # X has at least one row
+        return result
 
     with np.errstate(over="ignore", invalid="ignore"):
-        if network.max_matmul_size(size) < SHARED_MATMUL_SIZE:
-            limit_to_one_thread(apply)
-        else:
-            apply()
-    return result
+        is_small = network.max_matmul_size(size) < SHARED_MATMUL_SIZE
+        return limit_to_one_thread(apply) if is_small else apply()
 
 
 def _copy_into(block: np.ndarray, rows: np.ndarray) -> None:

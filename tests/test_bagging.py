@@ -12,7 +12,8 @@ import skae.outliers.bagging
 import skae.training.loop
 from skae import AutoEncoderOutlierDetector, AutoEncoderTransformer, DenoisingAutoEncoder
 from skae.model_selection import BatchedGridSearchCV
-from skae.outliers.bagging import BaggedAutoEncoders, ColumnScaler
+from skae.outliers.bagging import BaggedAutoEncoders
+from skae.outliers.scaling import ColumnScaler
 from skae.training import summarize
 
 

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skae import AutoEncoderTransformer
+from skae import AutoEncoderTransformer, VariationalAutoEncoder
 from skae.inference import BLOCK_ROWS, apply_in_blocks
 from skae.interfaces import RowSummary
 from skae.networks import DenseNetwork
@@ -82,3 +82,13 @@ def test_the_callers_threads_are_put_back(n_threads, wide):
         assert torch.get_num_threads() == n_threads
     finally:
         torch.set_num_threads(n)
+
+
+@pytest.mark.parametrize(("n_hidden", "is_small"), [(8, True), (8000, False)])
+def test_blocks_of_small_networks_are_computed_in_one_thread(monkeypatch, n_hidden, is_small):
+    X = np.random.default_rng(0).normal(size=(40, 10))
+    autoencoder = VariationalAutoEncoder(2, hidden_layer_sizes=(n_hidden,), max_iter=1, random_state=0).fit(X)
+    seen = []
+    monkeypatch.setattr("skae.inference.limit_to_one_thread", lambda f, *args: seen.append(f) or f(*args))
+    autoencoder.score_samples(X)
+    assert bool(seen) == is_small

@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from skae import (
+    AdversarialAutoEncoder,
+    AutoEncoderTransformer,
+    ConditionalVariationalAutoEncoder,
+    VariationalAutoEncoder,
+)
 from skae.interfaces import Network, Objective
+from skae.networks import ConvNetwork, LSTMNetwork
 from skae.objectives import LOSSES, ReconstructionObjective
 from skae.random import RandomStreams
 from skae.training import History, Rows, Schedule, auto_batch_size, rows, summarize, train
@@ -247,3 +254,25 @@ def test_means_of_gradients_that_have_vanished_are_0_instead_of_subnormal(rates)
     assert (optimizer.means[0] == 0).all()
     assert (peers[0].state[expected]["exp_avg"] != 0).all()  # subnormal
     assert (optimizer.squares[0] > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("autoencoder", "is_small"),
+    [
+        (AutoEncoderTransformer(2, hidden_layer_sizes=(8,)), True),
+        (AutoEncoderTransformer(2, hidden_layer_sizes=(8000,)), False),
+        (VariationalAutoEncoder(2, hidden_layer_sizes=(8,), early_stopping=True), True),
+        (ConditionalVariationalAutoEncoder(2, hidden_layer_sizes=(8,)), True),
+        (AdversarialAutoEncoder(2, hidden_layer_sizes=(8,)), True),
+        (AutoEncoderTransformer(2, network=LSTMNetwork((5, 2), hidden_size=4)), True),
+        (AutoEncoderTransformer(2, network=LSTMNetwork((5, 2), hidden_size=128)), False),
+        (AutoEncoderTransformer(2, network=ConvNetwork((1, 2, 5), (4,))), False),  # whose work is not known
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_small_networks_are_trained_in_one_thread(monkeypatch, autoencoder, is_small):
+    seen = []
+    monkeypatch.setattr("skae.training.loop.limit_to_one_thread", lambda f, *args: seen.append(f) or f(*args))
+    X = np.random.default_rng(0).normal(size=(40, 10))
+    autoencoder.set_params(batch_size=32, max_iter=2, random_state=0).fit(X, np.arange(40) % 2)
+    assert len(seen) == (2 if is_small else 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 from weakref import ReferenceType, WeakKeyDictionary, ref
 
@@ -28,7 +28,7 @@ class Stack(NamedTuple):
     device: torch.device
     tensors: list[Tensor]
     versions: list[int]
-    parts: list[Network]  # none where the networks cannot be stacked
+    parts: Sequence[Network]  # none where the networks cannot be stacked
 
     def holds(self, networks: Sequence[Network], device: torch.device) -> bool:
         """Whether it was made of these networks as they are now."""
@@ -45,31 +45,50 @@ _stacks: WeakKeyDictionary[Network, Stack] = WeakKeyDictionary()  # by their fir
 
 def score_members(autoencoders: Sequence[Any], X: np.ndarray) -> Iterator[np.ndarray]:
     """Yield `score_samples` of checked rows of fitted clones of one autoencoder, (n_clones, n), of some at a time."""
-    first = autoencoders[0]
-    stack = None if has_holes(X) else _stack_of([autoencoder._network for autoencoder in autoencoders], first.device)
-    start = 0
-    for part in [] if stack is None else stack.parts:
-        first._check_range("X", X, first._fixed["loss"])
-        scores = apply_members(part, first._score_function(), X, stack.device)
-        if not np.isfinite(scores.sum()):  # each in float64 where float32 overflows
-            break
-        yield scores
-        start += len(scores)
+    return _apply_to_members(autoencoders, X, lambda a: a._score_function(), lambda a: a._score_checked(X))
+
+
+def feature_errors_of_members(autoencoders: Sequence[Any], X: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield their `feature_errors`, (n_clones, n, n_features), of some at a time."""
+    n = X.shape[1]
+    for errors in _apply_to_members(
+        autoencoders, X, lambda a: a._error_function(), lambda a: n * a._feature_errors_checked(X)
+    ):
+        yield errors / n
+
+
+def _apply_to_members(
+    autoencoders: Sequence[Any],
+    X: np.ndarray,
+    of_networks: Callable[[Any], Callable[[Any, Tensor], Tensor]],
+    of_one: Callable[[Any], np.ndarray],
+) -> Iterator[np.ndarray]:
+    """Yield what a function of networks gives, or that of one autoencoder where its network cannot be stacked."""
+    first, start = autoencoders[0], 0
+    if not has_holes(X):
+        stack = _stack_of([autoencoder._network for autoencoder in autoencoders], first.device)
+        for part in stack.parts:
+            first._check_range("X", X, first._fixed["loss"])
+            values = apply_members(part, of_networks(first), X, stack.device)
+            if not np.isfinite(values.sum()):  # each in float64 where float32 overflows
+                break
+            yield values
+            start += len(values)
     for autoencoder in autoencoders[start:]:
-        yield autoencoder._score_checked(X)[None]
+        yield of_one(autoencoder)[None]
 
 
 def _stack_of(networks: list[Network], device_name: str) -> Stack:
     device = device_for_scoring(device_name)
     stack = _stacks.get(networks[0])
     if stack is None or not stack.holds(networks, device):
-        tensors = [parameter for network in networks for parameter in network.parameters()]
+        tensors: list[Tensor] = [parameter for network in networks for parameter in network.parameters()]
         references, versions = [ref(network) for network in networks], versions_of(tensors)
         stack = _stacks[networks[0]] = Stack(references, device, tensors, versions, _parts(networks, device))
     return stack
 
 
-def _parts(networks: list[Network], device: torch.device) -> list[Network]:
+def _parts(networks: list[Network], device: torch.device) -> Sequence[Network]:
     shapes = [[tensor.shape for tensor in network.state_dict().values()] for network in networks]
     are_dense = all(type(network) is DenseAutoEncoder for network in networks)
     if len(networks) == 1 or not are_dense or any(own != shapes[0] for own in shapes):

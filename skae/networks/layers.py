@@ -230,7 +230,7 @@ class DenseAutoEncoder(Network):
 
     def max_matmul_size(self, n_rows: int) -> float:
         """Return the multiplications of the largest product, of all members together, for a batch of each."""
-        return n_rows * max(layer.weight.numel() for layer in self.layers)
+        return n_rows * max(parameter.numel() for parameter in self.parameters())
 
     def fused_gradients(self, loss: Loss, loss_scale: float | Tensor) -> FusedGradients | None:
         """Return what computes them, for plain layers and a loss that has a gradient."""

@@ -53,6 +53,15 @@ class SequenceDecoder(nn.Module):
         return self.to_channels(self.lstm(repeated)[0]).flatten(1)
 
 
+class SequenceNetwork(ModuleNetwork):
+    """An encoder and a decoder that go through sequences step by step."""
+
+    def max_matmul_size(self, n_rows: int) -> float:
+        """Return the multiplications of a step of a sequence in the larger LSTM, for ``n_rows`` sequences."""
+        lstms = [module for module in self.modules() if isinstance(module, nn.LSTM)]
+        return n_rows * max(sum(p.numel() for p in lstm.parameters() if p.ndim > 1) for lstm in lstms)
+
+
 @dataclass(repr=False, eq=False)
 class LSTMNetwork(Documented):
     r"""Specification of an LSTM encoder and an LSTM decoder, which sees the code at every step [1]_.
@@ -97,7 +106,7 @@ class LSTMNetwork(Documented):
         "n_layers": [Interval(Integral, 1, None, closed="left")],
     }
 
-    def build(self, rows: RowSummary, n_components: int, random: RandomStreams, logits: bool) -> ModuleNetwork:
+    def build(self, rows: RowSummary, n_components: int, random: RandomStreams, logits: bool) -> SequenceNetwork:
         """Return the initialised network, on the CPU; parameters as for `DenseNetwork.build`.
 
         Raises
@@ -118,7 +127,7 @@ class LSTMNetwork(Documented):
                 if name.startswith("lstm.bias_ih"):
                     bias[self.hidden_size : 2 * self.hidden_size] = 1.0
         before = Affine(1 / rows.scale, -rows.mean / rows.scale, 1)
-        return ModuleNetwork(
+        return SequenceNetwork(
             nn.Sequential(before, encoder),
             decoder if logits else nn.Sequential(decoder, Affine(rows.scale, rows.mean, 1)),
         )

@@ -27,6 +27,11 @@ class AdversarialNetwork(Network):
         """(K, B, n_components) -> (K, B, n_features)."""
         return self.autoencoder.decode(z, random)
 
+    def max_matmul_size(self, n_rows: int) -> float:
+        """Return the multiplications of the largest product of a step on ``n_rows`` a member."""
+        of_discriminator = n_rows * max(parameter.numel() for parameter in self.discriminator.parameters())
+        return max(of_discriminator, self.autoencoder.max_matmul_size(n_rows))
+
     @property
     def encoder(self) -> nn.Module:  # type: ignore[override]
         """The autoencoder's."""

@@ -119,6 +119,10 @@ class GenerativeNetwork(Network):
         self.recognition, self.generator = recognition, generator
         self.likelihood, self.n_members = likelihood, recognition.n_members
 
+    def max_matmul_size(self, n_rows: int) -> float:
+        """Return the multiplications of the largest product of a step on ``n_rows`` a member."""
+        return max(part.max_matmul_size(n_rows) for part in (self.recognition, self.generator))
+
     def decode(self, z: Tensor, random: RandomStreams | None = None) -> Tensor:
         """Decode codes, (K, B, n) -> (K, B, n_features)."""
         return self.generator.decode(z, random)

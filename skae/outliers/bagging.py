@@ -14,56 +14,19 @@ from sklearn.callback import CallbackSupportMixin
 
 from skae._compat import fit_context, warn_user
 from skae.distributed import ALONE, Processes, alone, current_processes
-from skae.estimators.batched_scoring import score_members
+from skae.estimators.batched_scoring import feature_errors_of_members, score_members
 from skae.estimators.batched_training import Fit
 from skae.estimators.fitted import adopt_state, fitted_state
 from skae.estimators.parallel_training import train_in_workers
 from skae.estimators.versioned import Versioned
-from skae.messages import listed
 from skae.outliers.errors import CHUNK_ROWS
+from skae.outliers.scaling import ColumnScaler
 from skae.random import derived_seeds, seed_from
-from skae.tables import TableLayout, has_holes
+from skae.tables import TableLayout
 
 ROUNDED = 1e-5  # of scaled rows: a residual that may be nothing but rounding
-CLIP = 1e6  # of scaled values: float32 holds their squares
+CHUNK_VALUES = 2**22  # of each feature's errors by each member
 MAX_MEASURED = 20_000  # training rows whose errors are measured
-
-
-class ColumnScaler:
-    """Centre columns and divide them by ``std**0.25 * (range / sqrt(12))**0.75``; rows become float32.
-
-    The range over sqrt(12) is the standard deviation of a uniform distribution. Measured on ADBench: divided by
-    standard deviations, columns of heavy tails dominate; divided by ranges, their other values vanish. Holes stay, and
-    the numbers of levels.
-    """
-
-    def __init__(self, X: np.ndarray, n_levels: tuple[int, ...] | None = None):
-        is_category = np.array(n_levels or [0] * X.shape[1]) > 0
-        low, high = (np.where(is_category, 0.0, f.reduce(X).astype(np.float64)) for f in (np.fmin, np.fmax))
-        with np.errstate(over="ignore"):
-            extent = high - low
-            huge = np.flatnonzero(np.isinf(extent * len(X)))
-        if len(huge):
-            raise ValueError(f"Columns {listed(huge)} of X hold values too large for float64 sums. Scale X.")
-        # the mean of a constant column is rounded, its minimum is not; one may be empty where rows are left out
-        constant = ~(extent > 10 * np.finfo(X.dtype).eps * np.abs(low))
-        unit = np.where(constant, 1.0, extent)  # squares of values in it do not overflow
-        n = np.maximum(len(X) - np.isnan(X).sum(0), 1) if has_holes(X) else len(X)
-        self.center = np.where(constant, np.nan_to_num(low), np.nansum(X, 0, dtype=np.float64) / n)
-        parts = np.array_split(X, max(1, len(X) // 1024))
-        variance = sum(np.nansum(np.square((part - self.center) / unit), 0) for part in parts) / n
-        self.scale = np.where(constant, 1.0, unit * variance**0.125 / 12**0.375)
-
-    def transform(self, X: np.ndarray) -> np.ndarray:
-        """Return scaled rows, float32."""
-        with np.errstate(over="ignore"):
-            # a column may be constant but for its number format, in which rows come now
-            center = self.center.astype(X.dtype).astype(np.float64)
-            return ((X - center) / self.scale).clip(-CLIP, CLIP).astype(np.float32)
-
-    def inverse_transform(self, Z: np.ndarray) -> np.ndarray:
-        """Return rows in the units of X, float64."""
-        return Z * self.scale + self.center
 
 
 class Member(NamedTuple):
@@ -216,7 +179,9 @@ class BaggedAutoEncoders(CallbackSupportMixin, Versioned):
         return self._feature_errors_checked(X)
 
     def _feature_errors_checked(self, X):
-        parts = (self._of_worst_bag(_feature_errors, Z, self._typical) for Z in self._chunks(X))
+        # those of all members are in memory at a time
+        n_rows = max(1, CHUNK_VALUES // (self._n_members * X.shape[1]))
+        parts = (self._of_worst_bag(_feature_errors, Z, self._typical) for Z in self._chunks(X, n_rows))
         return np.concatenate(list(parts))
 
     def reconstruct(self, X):
@@ -307,9 +272,9 @@ class BaggedAutoEncoders(CallbackSupportMixin, Versioned):
     def _fitted_members(self) -> list[Member]:
         return [member for member in self._members if member.autoencoder.__sklearn_is_fitted__()]
 
-    def _chunks(self, X: np.ndarray) -> Iterator[np.ndarray]:
-        for start in range(0, len(X), CHUNK_ROWS):
-            yield self.scale(X[start : start + CHUNK_ROWS])
+    def _chunks(self, X: np.ndarray, n_rows: int = CHUNK_ROWS) -> Iterator[np.ndarray]:
+        for start in range(0, len(X), n_rows):
+            yield self.scale(X[start : start + n_rows])
 
     def __sklearn_is_fitted__(self) -> bool:
         return "_typical" in vars(self)
@@ -332,7 +297,9 @@ def _errors(members: list[Member], Z: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _feature_errors(members: list[Member], Z: np.ndarray) -> Iterator[np.ndarray]:
-    return (member.autoencoder._feature_errors_checked(Z) for member in members)
+    for _, of_bag in groupby(members, lambda member: member.bag):
+        for errors in feature_errors_of_members([member.autoencoder for member in of_bag], Z):
+            yield from errors
 
 
 def fit_within(context, caller, estimator, X) -> None:

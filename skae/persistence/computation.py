@@ -18,8 +18,9 @@ from skae.estimators.reconstruction import BaseAutoEncoder
 from skae.interfaces import Network
 from skae.networks import stack_networks
 from skae.networks.layers import DenseAutoEncoder
-from skae.outliers.bagging import CLIP, BaggedAutoEncoders, ColumnScaler
+from skae.outliers.bagging import BaggedAutoEncoders
 from skae.outliers.errors import ResidualMeasure, WhitenedError
+from skae.outliers.scaling import CLIP, ColumnScaler
 from skae.tables import Table, TableLayout, TableNetwork
 
 # what `ResidualMeasure` applies to residuals

@@ -8,8 +8,9 @@ import numpy as np
 
 from skae.estimators import BaseAutoEncoder
 from skae.outliers import AutoEncoderOutlierDetector
-from skae.outliers.bagging import BaggedAutoEncoders, ColumnScaler, Member
+from skae.outliers.bagging import BaggedAutoEncoders, Member
 from skae.outliers.errors import FUNCTIONS, ErrorMeasure, ResidualMeasure, WhitenedError
+from skae.outliers.scaling import ColumnScaler
 from skae.persistence.checks import (
     is_a,
     is_array,

@@ -191,13 +191,15 @@ def train(
             total += objective.row_losses(batch, noise).sum(1)
         return mean(total, rows.n_held_out)
 
+    def losses_of(epoch: int) -> tuple[np.ndarray, np.ndarray | None]:
+        return train_epoch(epoch), held_out_loss() if rows.n_held_out else None
+
     try:
         for epoch in range(first_epoch + len(history.epochs), first_epoch + schedule.max_iter):
             if history.stall.ends_training:
                 break
             end_epoch = None if begin_epoch is None else begin_epoch()
-            losses = limit_to_one_thread(train_epoch, epoch) if is_small else train_epoch(epoch)
-            held_out = held_out_loss() if rows.n_held_out else None
+            losses, held_out = limit_to_one_thread(losses_of, epoch) if is_small else losses_of(epoch)
             monitored = losses if held_out is None else held_out
             if not (np.isfinite(losses).all() and np.isfinite(monitored).all()):
                 raise FloatingPointError(
