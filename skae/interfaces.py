@@ -23,6 +23,7 @@ class Batch(NamedTuple):
     x: Tensor  # (K, B, n_features), the network's input
     target: Tensor  # (K, B, n_features), what is to be reconstructed; often x itself
     labels: Tensor | None = None  # (K, B), class numbers, -1 where unknown
+    n_counted: Tensor | None = None  # (K,), B or, where a member's last row does not count, B - 1; None: all count
 
 
 class Network(nn.Module):
@@ -105,8 +106,11 @@ class Loss(NamedTuple):
 class Gradients(Protocol):
     """What computes a loss and the gradients of the network's parameters."""
 
-    def compute(self, x: Tensor, target: Tensor) -> Tensor:
-        """Return each member's mean loss, (K,); write the gradients of their sum over ``loss_scale``."""
+    def compute(self, x: Tensor, target: Tensor, n_counted: Tensor | None = None) -> Tensor:
+        """Return each member's mean loss, (K,); write the gradients of their sum over ``loss_scale``.
+
+        ``n_counted`` is that of `Batch`.
+        """
 
 
 class Corruption(Protocol):

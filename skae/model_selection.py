@@ -29,7 +29,8 @@ class BatchedGridSearchCV(Versioned, GridSearchCV):
     Folds of one size are trained as one batch of networks, for all candidates that differ only in
     ``learning_rate_init``, ``alpha``, ``random_state`` or in what is not the autoencoder's (a detector's
     ``threshold``); other candidates have batches of their own. The weights are the same as from training one by one,
-    but for rounding. Where ``cv`` does not divide the rows, folds have two sizes and need two batches.
+    but for rounding. Where ``cv`` does not divide the rows, folds have two sizes. `AutoEncoderTransformer` trains both
+    as one batch, other autoencoders need two.
 
     The estimator may be an autoencoder, an `AutoEncoderOutlierDetector` of one, or a pipeline with either at its end,
     whose earlier steps are fitted once for each candidate and fold. These are trained one by one, as by `GridSearchCV`:

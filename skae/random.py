@@ -64,7 +64,12 @@ class RandomStreams:
 
     def permutation(self, n: int) -> Tensor:
         """Draw a permutation of range(n) for each member, (K, n)."""
-        return self._draw(lambda size, **kwargs: torch.randperm(n, **kwargs), ())
+        return torch.stack(self.permutations([n] * self.n_members))
+
+    def permutations(self, sizes: Sequence[int]) -> list[Tensor]:
+        """Draw a permutation of range(n) for each member and its n, (n,) each."""
+        pairs = zip(sizes, self.generators, strict=True)
+        return [torch.randperm(n, generator=generator, device=self.device) for n, generator in pairs]
 
 
 def seed_from(random_state: int | np.random.RandomState | None) -> int:

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
 
 from skae import (
     AutoEncoderTransformer,
@@ -160,3 +161,41 @@ def test_networks_are_stacked_and_unstacked(rows):
             parameter += 1
         unstack_networks(batched, networks)
         torch.testing.assert_close(torch.cat([n(x[k : k + 1]) for k, n in enumerate(networks)]), batched(x))
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "huber", "binary_cross_entropy"])
+@pytest.mark.parametrize("n_rows", [33, 40, 47, 48])
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_a_batch_takes_fits_that_differ_by_a_row(rows, monkeypatch, loss, n_rows, shuffle):
+    X = (rows - rows.min(0)) / (rows.max(0) - rows.min(0))
+    options = {"loss": loss, "shuffle": shuffle}
+    members = [make(AutoEncoderTransformer, random_state=k, **options) for k in range(4)]
+    sizes = [n_rows, n_rows - 1, n_rows, n_rows - 1]
+    batches, train_batch = [], batched_training._train_batch
+    monkeypatch.setattr(batched_training, "_train_batch", lambda fits: batches.append(len(fits)) or train_batch(fits))
+    train_batched([Fit(member, X, np.arange(n)[::-1]) for member, n in zip(members, sizes, strict=True)])
+    # 32 rows make two batches, 33 three
+    assert batches == ([2, 2] if n_rows == 33 else [4])
+    for k, (member, n) in enumerate(zip(members, sizes, strict=True)):
+        assert_alike(member, make(AutoEncoderTransformer, random_state=k, **options).fit(X[:n][::-1]), X)
+
+
+@pytest.mark.parametrize(
+    "autoencoder",
+    [
+        make(DenoisingAutoEncoder),
+        make(SparseAutoEncoder),
+        make(AutoEncoderTransformer, precision="bfloat16"),
+        make(AutoEncoderTransformer, network=DenseNetwork((8,), dropout=0.2)),
+        make(AutoEncoderTransformer, network=DenseNetwork((8,), normalization="layer")),
+        make(AutoEncoderTransformer, network=DenseNetwork((8,), tied_weights=True)),
+    ],
+    ids=repr,
+)
+def test_fits_that_need_all_rows_of_a_batch_are_trained_with_those_of_their_size(rows, monkeypatch, autoencoder):
+    batches, train_batch = [], batched_training._train_batch
+    monkeypatch.setattr(batched_training, "_train_batch", lambda fits: batches.append(len(fits)) or train_batch(fits))
+    members = [clone(autoencoder).set_params(random_state=k) for k in range(3)]
+    train_batched([Fit(member, rows[: 40 + k % 2]) for k, member in enumerate(members)])
+    assert batches == [2, 1]
+    assert all(member.__sklearn_is_fitted__() for member in members)

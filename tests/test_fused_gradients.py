@@ -214,3 +214,21 @@ def test_a_pure_distance_stays_one():
 
         class Penalised(ReconstructionObjective):
             pass
+
+
+@pytest.mark.parametrize("loss", sorted(LOSSES))
+def test_a_last_row_that_does_not_count_changes_nothing(loss):
+    torch.manual_seed(0)
+    network = build(3, hidden_layer_sizes=(5,), logits=loss == "binary_cross_entropy")
+    x, target = torch.rand(2, 3, 7, 4, dtype=torch.float64)
+    units = torch.tensor([0.3, 1.0, 2.0], dtype=torch.float64)
+    rows = LOSSES[loss].elementwise(network(x), target).mean(2)  # (K, B)
+    losses = torch.stack([rows[0].mean(), rows[1, :-1].mean(), rows[2].mean()])
+    expected = torch.autograd.grad((losses / units).sum(), list(network.parameters()))
+    by_hand = network.fused_gradients(LOSSES[loss], units)
+    for _ in range(2):
+        got = by_hand.compute(x, target, torch.tensor([7, 6, 7]))
+        torch.testing.assert_close(got, losses.detach(), rtol=1e-10, atol=1e-12)
+        for parameter, gradient in zip(network.parameters(), expected, strict=True):
+            torch.testing.assert_close(parameter.grad, gradient, rtol=1e-10, atol=1e-12)
+        torch.testing.assert_close(by_hand.compute(x, target), rows.mean(1).detach(), rtol=1e-10, atol=1e-12)

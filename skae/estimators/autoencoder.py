@@ -56,4 +56,5 @@ class AutoEncoderTransformer(BaseAutoEncoder):
     categorical_features: Any = parameter("from_dtype", *CATEGORICAL_CONSTRAINTS)
 
     _can_be_batched: ClassVar[bool] = True
+    _counts_each_row_alone: ClassVar[bool] = True
     _fixed_by_fit: ClassVar[tuple[str, ...]] = (*BaseAutoEncoder._fixed_by_fit, "categorical_features")

@@ -47,6 +47,8 @@ class NetworkEstimator(CallbackSupportMixin, PreparesTraining):
 
     # Declares that the objective takes several networks, each with its own rows, and needs nothing else of X.
     _can_be_batched: ClassVar[bool] = False
+    # Declares that the loss of a row depends on no other one and on no random number: a batch may have a row too many.
+    _counts_each_row_alone: ClassVar[bool] = False
     _set_by_pretraining: ClassVar[tuple[str, ...]] = ()  # attributes that `_pretrain` sets
 
     # ---- hooks ---------------------------------------------------------------------------------------------

@@ -71,16 +71,37 @@ def train_batched(fits: Sequence[Fit]) -> None:
 
 
 def _batches(fits: Sequence[Fit]) -> Iterator[list[Fit]]:
-    """Split fits into batches of one shape and number of rows, within `BATCH_BYTES`."""
+    """Split fits into batches of one shape and nearly one number of rows, within `BATCH_BYTES`."""
     alike: defaultdict[tuple, list[Fit]] = defaultdict(list)
     for fit in fits:
         device = resolve_device(fit.autoencoder.device).type
         layout = fit.autoencoder._given_layout  # members of a bag share it
-        alike[fit_key(fit.autoencoder, MAY_DIFFER), device, fit.n_rows, fit.X.shape[1], id(layout)].append(fit)
-    for (_, device, n_rows, n_features, _), members in alike.items():
-        size = max(1, BATCH_BYTES[device] // _bytes_of_a_step(members[0].autoencoder, n_rows, n_features))
-        for start in range(0, len(members), size):
-            yield members[start : start + size]
+        alike[fit_key(fit.autoencoder, MAY_DIFFER), device, fit.X.shape[1], id(layout)].append(fit)
+    for (_, device, n_features, _), members in alike.items():
+        members.sort(key=lambda fit: fit.n_rows)
+        while members:
+            first = members[0]
+            most = max(1, BATCH_BYTES[device] // _bytes_of_a_step(first.autoencoder, first.n_rows, n_features))
+            batch = [fit for fit in members[:most] if _have_the_same_steps(first, fit)]
+            yield batch
+            members = members[len(batch) :]
+
+
+def _have_the_same_steps(first: Fit, fit: Fit) -> bool:
+    """Whether fits have the same number of rows or, where the last row of a batch can be left out, one more."""
+    if first.n_rows == fit.n_rows:
+        return True
+    network, autoencoder = first.autoencoder.network, first.autoencoder
+    is_plain = not (getattr(network, "dropout", 0) or getattr(network, "tied_weights", False))
+    n_batches = [-(-f.n_rows // f.autoencoder._schedule(f.n_rows, one_pass=False).batch_size) for f in (first, fit)]
+    return (
+        autoencoder._counts_each_row_alone
+        and is_plain
+        and getattr(network, "normalization", None) is None
+        and autoencoder.precision == "float32"
+        and fit.n_rows == first.n_rows + 1
+        and n_batches[0] == n_batches[1]
+    )
 
 
 def _bytes_of_a_step(autoencoder: Any, n_rows: int, n_features: int) -> int:
@@ -114,7 +135,7 @@ def _train_batch(fits: Sequence[Fit]) -> None:
     dtype = torch.float32 if device.type == "mps" else torch.float64
     objective.loss_scale = torch.tensor(scales, dtype=dtype, device=device)
     schedule = replace(
-        first._schedule(fits[0].n_rows, one_pass=False),
+        first._schedule(index.shape[1], one_pass=False),
         learning_rate_init=tuple(autoencoder.learning_rate_init for autoencoder in autoencoders),
         alpha=tuple(autoencoder.alpha for autoencoder in autoencoders),
     )
@@ -147,13 +168,14 @@ def _train_batch(fits: Sequence[Fit]) -> None:
 
 
 def _rows_and_index(fits: Sequence[Fit]) -> tuple[np.ndarray, np.ndarray]:
-    """Return rows that hold those of all fits, and where those of each are, (K, n)."""
+    """Return rows that hold those of all fits, and where those of each are, (K, n), -1 for none at the end."""
     distinct = list({id(fit.X): fit.X for fit in fits}.values())
     starts = dict(zip(map(id, distinct), np.cumsum([0, *map(len, distinct[:-1])]), strict=True))
     index = [starts[id(fit.X)] + (np.arange(len(fit.X)) if fit.rows is None else fit.rows) for fit in fits]
-    if len(distinct) == 1:
-        return distinct[0], np.stack(index)
-    return np.concatenate(distinct, dtype=np.float32, casting="same_kind"), np.stack(index)
+    n_rows = max(map(len, index))
+    table = np.stack([np.pad(own, (0, n_rows - len(own)), constant_values=-1) for own in index])
+    rows = distinct[0] if len(distinct) == 1 else np.concatenate(distinct, dtype=np.float32, casting="same_kind")
+    return rows, table
 
 
 # ---- fits of a search ----------------------------------------------------------------------------------------

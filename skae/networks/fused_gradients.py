@@ -61,8 +61,11 @@ class FusedGradients:
         self._loss_scale = self._number(loss_scale.view(-1, 1, 1)) if isinstance(loss_scale, Tensor) else loss_scale
         self._buffers: dict[torch.Size, Buffers] = {}
 
-    def compute(self, x: Tensor, target: Tensor) -> Tensor:
-        """Return each member's mean loss, (K,); write the gradients of their sum over ``loss_scale``."""
+    def compute(self, x: Tensor, target: Tensor, n_counted: Tensor | None = None) -> Tensor:
+        """Return each member's mean loss, (K,); write the gradients of their sum over ``loss_scale``.
+
+        ``n_counted`` is that of `skae.interfaces.Batch`.
+        """
         at = self._buffers.get(x.shape) or self._make_buffers(x)
         self._normalise(x, at.rows)
         for i, activate in enumerate(self._activate):
@@ -71,7 +74,10 @@ class FusedGradients:
                 activate(at.pre[i], out=at.post[i])
         if self._normalised:
             target = at.rows if target is x else self._normalise(target, torch.empty_like(target))
-        sums = self._loss_gradient(at.output, target, self._scale, at.output_gradient)
+        if n_counted is None:
+            sums = self._loss_gradient(at.output, target, self._scale, at.output_gradient)
+        else:
+            sums = self._loss_without_last_rows(at, target, n_counted)
         product = self._product
         if isinstance(at.factor, float):  # a pass over the output less
             product = partial(_scaled_product, at.factor)
@@ -86,6 +92,18 @@ class FusedGradients:
                 product(g, self._weights[i], out=at.gradients[i - 1])
             product = self._product
         return sums.mul_(at.loss_factor)
+
+    def _loss_without_last_rows(self, at: Buffers, target: Tensor, n_counted: Tensor) -> Tensor:
+        """Do what the loss's gradient does, where the last row of some members does not count."""
+        n_rows = target.shape[1]
+        counts, sums = (n_counted == n_rows).to(target.dtype), torch.zeros((), dtype=target.dtype, device=target.device)
+        for part, counted in ((slice(n_rows - 1), torch.ones_like(counts)), (slice(n_rows - 1, None), counts)):
+            out = at.output_gradient[:, part]
+            sums = sums + counted * self._loss_gradient(at.output[:, part], target[:, part], self._scale, out)
+            out.mul_(counted.view(-1, 1, 1))
+        share = n_rows / n_counted  # the factors are those of ``n_rows``
+        at.output_gradient.mul_(share.view(-1, 1, 1))
+        return sums * share
 
     def _normalise(self, x: Tensor, out: Tensor) -> Tensor:
         if self._before is None:

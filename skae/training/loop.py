@@ -160,7 +160,7 @@ def train(
         own = (processes.rank,) if processes.rank and purpose != SHUFFLING else ()  # noise of its own for each process
         return RandomStreams([derived_seeds(seed, purpose, epoch, *own)[0] for seed in seeds], rows.device)
 
-    def mean(total: Tensor, n: int) -> np.ndarray:  # (K,); an epoch's only synchronisation
+    def mean(total: Tensor, n: int | np.ndarray) -> np.ndarray:  # (K,); an epoch's only synchronisation
         return processes.sum(total.cpu().double().numpy(), rows.device) / n
 
     def train_epoch(epoch: int) -> np.ndarray:  # each member's mean loss, (K,)
@@ -175,12 +175,13 @@ def train(
         for (batch, n, n_of_all), rate in zip(batches, rates, strict=True):
             for optimizer in optimizers:
                 optimizer.begin_step(rate, n / n_of_all)
-            total.add_(step(batch, noise), alpha=n)
+            losses = step(batch, noise)
+            total.add_(losses if batch.n_counted is None else losses * (batch.n_counted / n), alpha=n)
             n_own += n
         # what moves without a gradient, as the statistics of a normalisation do; in float64 all else stays as it is
         buffers = [b for b in network.buffers() if b.is_floating_point()]
         processes.average(buffers, n_own / rows.n_rows, torch.float64)
-        return mean(total, rows.n_rows)
+        return mean(total, rows.n_rows_of_members)
 
     @torch.no_grad()
     def held_out_loss() -> np.ndarray:

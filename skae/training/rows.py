@@ -24,8 +24,9 @@ class Rows:
     """Inputs and targets of training, as float32 batches on the device.
 
     X, (n_samples, n_features), has any float type and is never written to. A target of None stands for X; labels are
-    class numbers, -1 where unknown. ``index``, (K, n), are the rows that each member trains on, all where it is None,
-    ``held_out``, (K, m), those whose loss is monitored. Several ``processes`` with the same rows share every batch.
+    class numbers, -1 where unknown. ``index``, (K, n), are the rows that each member trains on, all where it is None;
+    -1 at the end of a member's stands for no row. ``held_out``, (K, m), are those whose loss is monitored. Several
+    ``processes`` with the same rows share every batch.
     """
 
     def __init__(
@@ -42,6 +43,8 @@ class Rows:
         self.device, self.processes, self.held_out = device, processes, held_out
         self._index = torch.arange(len(X), device=device).unsqueeze(0) if index is None else index
         self.n_members, self.n_rows = self._index.shape
+        is_shorter = self._index[:, -1] < 0
+        self._is_shorter = is_shorter if is_shorter.any() else None
         self._labels = None if labels is None else torch.from_numpy(labels.astype(np.int64)).to(device)
         arrays = [X] if target is None else [X, target]
         self._sources: list[np.ndarray | Tensor] = list(arrays)
@@ -53,6 +56,11 @@ class Rows:
         if self._sources[0] is X:
             logger.warning("%.1f GB of rows do not fit on %s: they are streamed.", needed / 1e9, device)
 
+    @property
+    def n_rows_of_members(self) -> int | np.ndarray:
+        """Number of rows that each member trains on, (K,) where they differ."""
+        return self.n_rows if self._is_shorter is None else self.n_rows - self._is_shorter.cpu().numpy()
+
     def n_batches(self, batch_size: int) -> int:
         """Return the number of batches of an epoch, all of nearly one size <= ``batch_size``."""
         return -(-self.n_rows // batch_size)
@@ -62,8 +70,12 @@ class Rows:
 
         A batch of which the process has no row is one row that does not count. They come in order without ``random``.
         """
+        n_batches = self.n_batches(batch_size)
+        if self._is_shorter is not None:
+            yield from self._batches_of_two_sizes(self._is_shorter, n_batches, random)
+            return
         index = self._index if random is None else self._index.gather(1, random.permutation(self.n_rows))
-        yield from self._batches(index, self.n_batches(batch_size))
+        yield from self._batches(index, n_batches)
 
     def validation(self, batch_size: int) -> Iterator[Batch]:
         """Yield batches of the rows held out."""
@@ -88,6 +100,21 @@ class Rows:
             own = part if size == 1 else part.tensor_split(size, dim=1)[rank]
             n = own.shape[1]
             yield self.batch(own if n else part[:, :1]), n, part.shape[1]
+
+    def _batches_of_two_sizes(
+        self, is_shorter: Tensor, n_batches: int, random: RandomStreams | None
+    ) -> Iterator[tuple[Batch, int, int]]:
+        """Yield the batches that each member would have alone: all but one have the same size for all members."""
+        sizes = (self.n_rows - is_shorter.int()).tolist()
+        orders = [torch.arange(n, device=self.device) for n in sizes] if random is None else random.permutations(sizes)
+        size, number = divmod(self.n_rows - 1, n_batches)  # of the batch that lacks a row, which is filled
+        end = (number + 1) * (size + 1) - 1
+        index = torch.empty_like(self._index)
+        for own, order, rows in zip(index, orders, self._index, strict=True):
+            order = torch.cat([order[:end], order[:1], order[end:]]) if len(order) < self.n_rows else order
+            torch.index_select(rows, 0, order, out=own)
+        for i, (batch, n, n_of_all) in enumerate(self._batches(index, n_batches)):
+            yield batch if i != number else batch._replace(n_counted=n - is_shorter.int()), n, n_of_all
 
     def _take(self, i: int, index: Tensor) -> Tensor:
         source, flat = self._sources[i], index.reshape(-1)

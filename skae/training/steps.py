@@ -39,6 +39,7 @@ def make_step(objective: Objective, optimizers: Sequence[AdamW], device: torch.d
 
 def autograd_step(objective: Objective, optimizers: Sequence[AdamW], batch: Batch, random: RandomStreams) -> Tensor:
     """Update the parameters by autograd, one optimizer after the other; return each member's loss, (K,)."""
+    assert batch.n_counted is None
     losses = objective.alternating_losses(batch, random)
     reported = torch.empty(0)
     for optimizer, (minimised, reported) in zip(optimizers, losses, strict=True):  # noqa: B007
@@ -51,8 +52,8 @@ def autograd_step(objective: Objective, optimizers: Sequence[AdamW], batch: Batc
 def fused_step(corruption: Corruption | None, gradients: Gradients, optimizer: AdamW, captured: bool) -> Step:
     """Return a step by gradients that are written straight to the parameters."""
 
-    def update(x: Tensor, target: Tensor) -> Tensor:
-        losses = gradients.compute(x, target)
+    def update(x: Tensor, target: Tensor, n_counted: Tensor | None = None) -> Tensor:
+        losses = gradients.compute(x, target, n_counted)
         optimizer.step()
         return losses
 
@@ -60,7 +61,7 @@ def fused_step(corruption: Corruption | None, gradients: Gradients, optimizer: A
 
     def step(batch: Batch, random: RandomStreams) -> Tensor:
         x = batch.x if corruption is None else corruption(batch.x, random)
-        return run(x, batch.target)
+        return run(x, batch.target) if batch.n_counted is None else update(x, batch.target, batch.n_counted)
 
     return step
 

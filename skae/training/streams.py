@@ -228,6 +228,11 @@ class StreamedRows:
         own = 0 if self._held_out is None else self._held_out.x.shape[1]
         self.n_held_out = sum(stream.processes.gather(own))
 
+    @property
+    def n_rows_of_members(self) -> int:
+        """Number of rows that each member trains on."""
+        return self.n_rows
+
     def n_batches(self, batch_size: int) -> int:
         """Return the number of batches of an epoch, all of nearly one size <= ``batch_size``."""
         return -(-self.n_rows // batch_size)
