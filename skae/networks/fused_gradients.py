@@ -101,7 +101,7 @@ class FusedGradients:
             out = at.output_gradient[:, part]
             sums = sums + counted * self._loss_gradient(at.output[:, part], target[:, part], self._scale, out)
             out.mul_(counted.view(-1, 1, 1))
-        share = n_rows / n_counted  # the factors are those of ``n_rows``
+        share = n_rows / n_counted.to(target.dtype)  # the factors are those of ``n_rows``
         at.output_gradient.mul_(share.view(-1, 1, 1))
         return sums * share
 
