@@ -44,7 +44,7 @@ def network_for_scoring(network: N, device: torch.device) -> N:
 
     A copy on another device is kept as long as the network is, and made anew where its weights have changed.
     """
-    is_elsewhere = next(network.parameters()).device != device
+    is_elsewhere = network.device != device
     if not is_elsewhere and not (network.depends_on_mode and any(module.training for module in network.modules())):
         return network
     tensors = [*network.parameters(), *network.buffers()]
@@ -68,7 +68,8 @@ def apply_network(
     float64. X is never copied as a whole.
     """
     with np.errstate(over="ignore", invalid="ignore"):
-        apply = partial(apply_in_blocks, lambda x: function(network, x), X, device, dtype, network.broadcasts)
+        fast = network.for_inference(keep=len(X) <= FEW_ROWS)
+        apply = partial(apply_in_blocks, lambda x: function(fast, x), X, device, dtype, network.broadcasts)
         # many blocks at a time are shared out one by one
         is_small = not network.broadcasts and network.max_matmul_size(BLOCK_ROWS[device.type]) < SHARED_MATMUL_SIZE
         result = limit_to_one_thread(apply) if is_small else apply()
@@ -136,6 +137,7 @@ def apply_members(
     n, size = len(X), BLOCK_ROWS[device.type]
     if device.type == "cpu":
         size = FEW_ROWS if n <= FEW_ROWS else BATCHED_ROWS
+    fast = network.for_inference(keep=len(X) <= FEW_ROWS)
     block = torch.zeros(1, size, X.shape[1], dtype=torch.float32, device="cpu")
 
     def apply() -> np.ndarray:
@@ -144,7 +146,7 @@ def apply_members(
             stop = min(start + size, n)
             _copy_into(block[0, : stop - start].numpy(), X[start:stop])
             batch = block.to(device).expand(network.n_members, -1, -1)
-            out = function(network, batch)[:, : stop - start].cpu().numpy()
+            out = function(fast, batch)[:, : stop - start].cpu().numpy()
             if result is None:
                 result = np.empty((len(out), n, *out.shape[2:]))
             result[:, start:stop] = out

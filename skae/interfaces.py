@@ -56,6 +56,18 @@ class Network(nn.Module):
         """Return the multiplications of the largest product of a step on ``n_rows`` a member; infinity if unknown."""
         return math.inf
 
+    @property
+    def device(self) -> torch.device:
+        """Where it is."""
+        return next(self.parameters()).device
+
+    def for_inference(self, keep: bool) -> Any:
+        """Return what computes the same as this network in evaluation mode, for one thread, perhaps faster.
+
+        ``keep`` says whether this thread is to keep, as long as the network, what the next call can use.
+        """
+        return self
+
     def fused_gradients(self, loss: Loss, loss_scale: float | Tensor) -> Gradients | None:
         """Return what computes the gradients of a loss faster than autograd, where this network has that."""
         return None

@@ -73,6 +73,7 @@ def test_changed_members_are_stacked_anew():
 def test_stacks_go_with_their_networks():
     autoencoders = members(AutoEncoderTransformer(2, **SMALL), n=2)
     scores(autoencoders, rows(2))
+    gc.collect()
     n_before = len(batched_scoring._stacks)
     del autoencoders
     gc.collect()

@@ -144,7 +144,7 @@ class BaseAutoEncoder(NetworkEstimator):
     def _error_function(self) -> Callable[[Any, Tensor], Tensor]:
         """Return what maps a network and a batch, (K, B, n_features), to the loss of each feature."""
         name = self._fixed["loss"]
-        return lambda network, x: loss_of(network, name).elementwise(network.decode(network.encode(x)), x)
+        return lambda network, x: loss_of(network, name).elementwise(network(x), x)
 
     def score(self, X, y=None):
         """Return the mean of `score_samples`, so that a search needs no scorer.

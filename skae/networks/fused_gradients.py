@@ -51,7 +51,7 @@ class FusedGradients:
         self._weights = [self._drop_member_axis(block.detach()[:, :-1].mT) for block in blocks]
         self._grads = [self._drop_member_axis(block.grad) for block in blocks if block.grad is not None]
         self._shapes = [block.shape[1:] for block in blocks]
-        self._activate: list[Callable[..., Tensor] | None] = [_writing_to_out(name) for name in activations]
+        self._activate: list[Callable[..., Tensor] | None] = [writing_to_out(name) for name in activations]
         if activations[-1] == "identity":
             self._activate[-1] = None  # the output needs no copy
         self._differentiate = [activation_backward(name) for name in activations]
@@ -155,9 +155,9 @@ def _scaled_product(factor: float, a: Tensor, b: Tensor, *, out: Tensor) -> Tens
     return torch.addmm(out, a, b, beta=0, alpha=factor, out=out)
 
 
-def _writing_to_out(name: str) -> Callable[..., Tensor]:
+def writing_to_out(name: str) -> Callable[..., Tensor]:
     """Return (input, out) -> the activation, written to ``out``; not every kernel supports a strided ``out``."""
     kernels: dict[str, Callable[..., Tensor]] = {"tanh": torch.tanh, "sigmoid": torch.sigmoid}
     kernels["relu"] = partial(torch.clamp_min, min=0)
     function = ACTIVATIONS[name].function
-    return kernels.get(name) or (lambda x, out: out.copy_(function(x)))
+    return kernels.get(name) or (lambda x, out: out if out is x and name == "identity" else out.copy_(function(x)))

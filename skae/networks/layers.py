@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from skae.interfaces import Loss, Network
 from skae.networks.activations import ACTIVATIONS
 from skae.networks.fused_gradients import FusedGradients
+from skae.networks.fused_output import FusedInference, FusedOutput, keep_output, kept_output
 from skae.random import RandomStreams
 
 
@@ -66,8 +67,8 @@ class TransposedLinear(nn.Module):
 
 
 def _product(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    if len(x) != len(weight):  # many batches for a single member
-        weight = weight.expand(len(x), -1, -1)
+    if x.shape[0] != weight.shape[0]:  # many batches for a single member
+        weight = weight.expand(x.shape[0], -1, -1)
     return torch.baddbmm(bias, x, weight)
 
 
@@ -232,9 +233,29 @@ class DenseAutoEncoder(Network):
         """Return the multiplications of the largest product, of all members together, for a batch of each."""
         return n_rows * max(parameter.numel() for parameter in self.parameters())
 
+    @property
+    def device(self) -> torch.device:
+        """Where it is."""
+        return cast(BatchedLinear, self.encoder.layers[0]).block.device
+
+    def for_inference(self, keep: bool) -> Any:
+        """Return what computes its output in buffers, for plain layers."""
+        output = kept_output(self) if keep else None
+        if output is None:
+            if not self._is_plain:
+                return self
+            output = FusedOutput(self)
+            if keep:
+                keep_output(self, output)
+        return FusedInference(self, output)
+
+    @property
+    def _is_plain(self) -> bool:
+        return not self.depends_on_mode and all(isinstance(layer, BatchedLinear) for layer in self.layers)
+
     def fused_gradients(self, loss: Loss, loss_scale: float | Tensor) -> FusedGradients | None:
         """Return what computes them, for plain layers and a loss that has a gradient."""
         # the target of a decoder that scales its output is scaled by the encoder
         can_scale_target = self.decoder.after is None or self.encoder.before is not None
-        is_plain = not self.depends_on_mode and all(isinstance(layer, BatchedLinear) for layer in self.layers)
-        return FusedGradients(self, loss, loss_scale) if can_scale_target and is_plain and loss.gradient else None
+        can_be_fused = can_scale_target and self._is_plain and loss.gradient
+        return FusedGradients(self, loss, loss_scale) if can_be_fused else None

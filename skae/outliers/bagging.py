@@ -37,7 +37,7 @@ class Member(NamedTuple):
     rows: np.ndarray  # numbers of those it is trained on
 
 
-Function = Callable[[list[Member], np.ndarray], Iterable[np.ndarray]]  # of members and rows: values by each member
+Function = Callable[[list[Member], np.ndarray], Iterable[np.ndarray]]  # to values by members of a bag, (m, n, ...)
 
 
 class BaggedAutoEncoders(CallbackSupportMixin, Versioned):
@@ -208,7 +208,7 @@ class BaggedAutoEncoders(CallbackSupportMixin, Versioned):
         levels = [(j, np.arange(self._given_layout.n_levels[j])) for j in self._categories]
         for member in members:
             cells = member.autoencoder._reconstruct_checked(Z)
-            yield np.hstack([cells, *(cells[:, [j]] == levels_of_j for j, levels_of_j in levels)])
+            yield np.hstack([cells, *(cells[:, [j]] == levels_of_j for j, levels_of_j in levels)])[None]
 
     @property
     def _categories(self) -> list[int]:
@@ -230,15 +230,19 @@ class BaggedAutoEncoders(CallbackSupportMixin, Versioned):
         A member's values are divided by its number in ``typical``. ``numbers`` are those of Z among the training rows:
         members that were trained on a row or a copy of it are left out, which is NaN where none is left.
         """
-        members = self._fitted_members()
+        members, start = self._fitted_members(), 0
         sums: dict[int, Any] = {}
         counts: dict[int, Any] = {}
-        for (_, bag, rows), values, divisor in zip(members, function(members, Z), typical, strict=True):
-            counted: Any = 1
+        for values in function(members, Z):
+            some = members[start : start + len(values)]
+            divisors = np.reshape(typical[start : start + len(values)], (-1, *[1] * (values.ndim - 1)))
+            counted: Any = len(some)
             if numbers is not None:
-                counted = self._left_out(numbers, rows)
-                values = np.where(counted, values.T, 0.0).T
-            sums[bag], counts[bag] = sums.get(bag, 0.0) + values / divisor, counts.get(bag, 0) + counted
+                left_out = np.stack([self._left_out(numbers, member.rows) for member in some])  # (n_some, n)
+                counted, values = left_out.sum(0), np.where(left_out.T, values.T, 0.0).T
+            bag = some[0].bag
+            sums[bag] = sums.get(bag, 0.0) + (values / divisors).sum(0)
+            counts[bag], start = counts.get(bag, 0) + counted, start + len(some)
         with np.errstate(invalid="ignore"):
             return np.stack([(sums[bag].T / counts[bag]).T for bag in sums])
 
@@ -252,12 +256,13 @@ class BaggedAutoEncoders(CallbackSupportMixin, Versioned):
         typical, out_of_bag, training = np.ones(len(fitted)), None, None
         if self.scale_free or any(len(member.rows) < len(Z) for member in fitted):
             numbers = np.unique(np.linspace(0, len(Z) - 1, MAX_MEASURED).astype(int))
-            errors = list(_errors(fitted, Z[numbers]))
+            errors = np.concatenate(list(_errors(fitted, Z[numbers])))
             for k, (autoencoder, _, rows) in enumerate(fitted if self.scale_free else []):
                 left_out = errors[k][self._left_out(numbers, rows)]
                 rounded = ROUNDED**autoencoder._error_power
                 typical[k] = np.median(left_out) if np.median(left_out) > rounded else max(left_out.mean(), rounded)
-            measured: Function = lambda members, Z: errors  # noqa: E731
+            of_bags = np.flatnonzero(np.diff([member.bag for member in fitted])) + 1
+            measured: Function = lambda members, Z: np.split(errors, of_bags)  # noqa: E731
             out_of_bag = np.full(len(Z), np.nan)
             # a row may have been left out by one bag only
             out_of_bag[numbers] = np.fmax.reduce(self._bag_means(measured, Z[numbers], typical, numbers))
@@ -293,13 +298,12 @@ def _numbers_of_copies(Z: np.ndarray) -> np.ndarray:
 def _errors(members: list[Member], Z: np.ndarray) -> Iterator[np.ndarray]:
     for _, of_bag in groupby(members, lambda member: member.bag):
         for scores in score_members([member.autoencoder for member in of_bag], Z):
-            yield from np.where(np.isnan(scores), np.inf, -scores)
+            yield np.where(np.isnan(scores), np.inf, -scores)
 
 
 def _feature_errors(members: list[Member], Z: np.ndarray) -> Iterator[np.ndarray]:
     for _, of_bag in groupby(members, lambda member: member.bag):
-        for errors in feature_errors_of_members([member.autoencoder for member in of_bag], Z):
-            yield from errors
+        yield from feature_errors_of_members([member.autoencoder for member in of_bag], Z)
 
 
 def fit_within(context, caller, estimator, X) -> None:

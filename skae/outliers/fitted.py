@@ -205,8 +205,12 @@ class FittedDetector(OutlierMixin, Versioned):
         return self._measure.model._reconstruct_checked(X)
 
     def _check_rows(self, X) -> np.ndarray:
-        check_is_fitted(self)
+        if not self.__sklearn_is_fitted__():
+            check_is_fitted(self)  # raises; it takes as long as a row's network
         return check_rows(self, X)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return "offset_" in vars(self)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
