@@ -22,7 +22,7 @@ N = TypeVar("N", bound=Network)
 # Rows of a block; the last one is padded. BLAS rounds a row differently in products of different sizes; in blocks of
 # one size its results in different calls agree as closely as the processor allows. On a CPU a block stays in the cache.
 BLOCK_ROWS = {"cpu": 256, "cuda": 8192, "mps": 8192}
-FEW_ROWS = 16  # in the block of a call with no more rows, so that a single row costs little
+FEW_ROWS = 32  # in the block of a call with no more rows, so that a single row costs little
 BATCHED_ROWS = 128  # in each block of a batch
 BATCHED_VALUES = 2**19  # in blocks that are computed at a time, 2 MB
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from skae.outliers.bagging import CLIP, ColumnScaler
+from skae.outliers.scaling import CLIP, ColumnScaler
 
 UNITS = st.sampled_from([2.0**-40, 1e-3, 0.3, 1.0, 7.0, 1e6])
 
