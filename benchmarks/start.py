@@ -1,6 +1,7 @@
 """How long it takes to import skae and to fit for the first time, beyond torch's and scikit-learn's own imports.
 
-Run: python benchmarks/start.py [--repeats 7]. Each turn is a process of its own. What a first fit costs is its seconds
+Run: python benchmarks/start.py [--repeats 7]. Each turn is a process of its own; bytecode has been written before, as
+pip does where it installs. What a first fit costs is its seconds
 minus those of a second, equal one. `python -X importtime -c "import skae"` says which modules the rest is.
 """
 
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
@@ -58,10 +60,13 @@ def measure():
 
 def main(repeats):
     """Print the medians."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     turns = []
-    for _ in range(repeats):
-        done = subprocess.run([sys.executable, __file__, "--measure"], capture_output=True, text=True, check=True)
+    for _ in range(repeats + 1):
+        command = [sys.executable, __file__, "--measure"]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
         turns.append(json.loads(done.stdout))
+    turns.pop(0)  # it writes the bytecode
     medians = {name: sorted(turn["parts"][name] for turn in turns)[repeats // 2] for name in turns[0]["parts"]}
     for name, seconds in medians.items():
         print(f"{1e3 * seconds:8.0f} ms  {name}")
