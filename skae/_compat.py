@@ -100,8 +100,6 @@ def _thread_setters() -> tuple[Callable[[int], Any], Callable[[int], int]] | Non
 
 _SETTERS = _thread_setters()
 
-SHARED_MATMUL_SIZE = 2**20  # multiplications; fewer take longer to share among threads than to do
-
 
 def limit_to_one_thread(function: Callable[..., Any], *args: Any) -> Any:
     """Call a function while torch computes in the calling thread only, where that can be set.

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skae._compat import SHARED_MATMUL_SIZE, in_own_modes, limit_to_one_thread, versions_of
+from skae._compat import in_own_modes, limit_to_one_thread, versions_of
 from skae.interfaces import Network
 
 N = TypeVar("N", bound=Network)
@@ -71,7 +71,7 @@ def apply_network(
         fast = network.for_inference(keep=len(X) <= FEW_ROWS)
         apply = partial(apply_in_blocks, lambda x: function(fast, x), X, device, dtype, network.broadcasts)
         # many blocks at a time are shared out one by one
-        is_small = not network.broadcasts and network.max_matmul_size(BLOCK_ROWS[device.type]) < SHARED_MATMUL_SIZE
+        is_small = not network.broadcasts and network.is_small(BLOCK_ROWS[device.type])
         result = limit_to_one_thread(apply) if is_small else apply()
         if np.isfinite(result.sum()):
             return result
@@ -154,8 +154,7 @@ def apply_members(
         return result
 
     with np.errstate(over="ignore", invalid="ignore"):
-        is_small = network.max_matmul_size(size) < SHARED_MATMUL_SIZE
-        return limit_to_one_thread(apply) if is_small else apply()
+        return limit_to_one_thread(apply) if network.is_small(size) else apply()
 
 
 def _copy_into(block: np.ndarray, rows: np.ndarray) -> None:

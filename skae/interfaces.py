@@ -7,7 +7,6 @@ members share no parameter, the gradient of their sum is the gradient of each.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol
 
@@ -15,6 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from skae.random import RandomStreams
+
+SHARED_MATMUL_SIZE = 2_500_000  # multiplications; fewer take longer to share among threads than to do
 
 
 class Batch(NamedTuple):
@@ -52,9 +53,9 @@ class Network(nn.Module):
         """Whether it may compute something else in training mode."""
         return True
 
-    def max_matmul_size(self, n_rows: int) -> float:
-        """Return the multiplications of the largest product of a step on ``n_rows`` a member; infinity if unknown."""
-        return math.inf
+    def is_small(self, n_rows: int) -> bool:
+        """Whether one thread is faster than several, as far as is known, for a step on ``n_rows`` a member."""
+        return False
 
     @property
     def device(self) -> torch.device:

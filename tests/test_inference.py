@@ -84,7 +84,7 @@ def test_the_callers_threads_are_put_back(n_threads, wide):
         torch.set_num_threads(n)
 
 
-@pytest.mark.parametrize(("n_hidden", "is_small"), [(8, True), (8000, False)])
+@pytest.mark.parametrize(("n_hidden", "is_small"), [(8, True), (20_000, False)])
 def test_blocks_of_small_networks_are_computed_in_one_thread(monkeypatch, n_hidden, is_small):
     X = np.random.default_rng(0).normal(size=(40, 10))
     autoencoder = VariationalAutoEncoder(2, hidden_layer_sizes=(n_hidden,), max_iter=1, random_state=0).fit(X)

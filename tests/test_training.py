@@ -260,12 +260,12 @@ def test_means_of_gradients_that_have_vanished_are_0_instead_of_subnormal(rates)
     ("autoencoder", "is_small"),
     [
         (AutoEncoderTransformer(2, hidden_layer_sizes=(8,)), True),
-        (AutoEncoderTransformer(2, hidden_layer_sizes=(8000,)), False),
+        (AutoEncoderTransformer(2, hidden_layer_sizes=(20000,)), False),
         (VariationalAutoEncoder(2, hidden_layer_sizes=(8,), early_stopping=True), True),
         (ConditionalVariationalAutoEncoder(2, hidden_layer_sizes=(8,)), True),
         (AdversarialAutoEncoder(2, hidden_layer_sizes=(8,)), True),
         (AutoEncoderTransformer(2, network=LSTMNetwork((5, 2), hidden_size=4)), True),
-        (AutoEncoderTransformer(2, network=LSTMNetwork((5, 2), hidden_size=128)), False),
+        (AutoEncoderTransformer(2, network=LSTMNetwork((5, 2), hidden_size=256)), False),
         (AutoEncoderTransformer(2, network=ConvNetwork((1, 2, 5), (4,))), False),  # whose work is not known
     ],
     ids=lambda value: type(value).__name__,

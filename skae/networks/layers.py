@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from skae.interfaces import Loss, Network
+from skae.interfaces import SHARED_MATMUL_SIZE, Loss, Network
 from skae.networks.activations import ACTIVATIONS
 from skae.networks.fused_gradients import FusedGradients
 from skae.networks.fused_output import FusedInference, FusedOutput, keep_output, kept_output
@@ -229,9 +229,10 @@ class DenseAutoEncoder(Network):
         """Whether it computes something else in training mode: with dropout or normalisation."""
         return self.encoder.depends_on_mode or self.decoder.depends_on_mode
 
-    def max_matmul_size(self, n_rows: int) -> float:
-        """Return the multiplications of the largest product, of all members together, for a batch of each."""
-        return n_rows * max(parameter.numel() for parameter in self.parameters())
+    def is_small(self, n_rows: int) -> bool:
+        """Whether its largest product is; those of several members are shared out member by member, in less time."""
+        size = n_rows * max(parameter.numel() for parameter in self.parameters())
+        return size < (SHARED_MATMUL_SIZE if self.n_members == 1 else SHARED_MATMUL_SIZE / 2)
 
     @property
     def device(self) -> torch.device:

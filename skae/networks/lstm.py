@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from skae._compat import Interval
 from skae.documented import Documented
-from skae.interfaces import RowSummary
+from skae.interfaces import SHARED_MATMUL_SIZE, RowSummary
 from skae.networks.initialisation import check_shape, initialised, require_single
 from skae.networks.layers import Affine
 from skae.networks.modules import ModuleNetwork
@@ -56,10 +56,11 @@ class SequenceDecoder(nn.Module):
 class SequenceNetwork(ModuleNetwork):
     """An encoder and a decoder that go through sequences step by step."""
 
-    def max_matmul_size(self, n_rows: int) -> float:
-        """Return the multiplications of a step of a sequence in the larger LSTM, for ``n_rows`` sequences."""
+    def is_small(self, n_rows: int) -> bool:
+        """Whether a step of a sequence in the larger LSTM is: it is several products."""
         lstms = [module for module in self.modules() if isinstance(module, nn.LSTM)]
-        return n_rows * max(sum(p.numel() for p in lstm.parameters() if p.ndim > 1) for lstm in lstms)
+        n_weights = max(sum(p.numel() for p in lstm.parameters() if p.ndim > 1) for lstm in lstms)
+        return n_rows * n_weights < SHARED_MATMUL_SIZE / 3
 
 
 @dataclass(repr=False, eq=False)

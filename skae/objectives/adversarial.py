@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from skae.interfaces import Batch, Loss, Network, Objective
+from skae.interfaces import SHARED_MATMUL_SIZE, Batch, Loss, Network, Objective
 from skae.random import RandomStreams
 
 
@@ -27,10 +27,10 @@ class AdversarialNetwork(Network):
         """(K, B, n_components) -> (K, B, n_features)."""
         return self.autoencoder.decode(z, random)
 
-    def max_matmul_size(self, n_rows: int) -> float:
-        """Return the multiplications of the largest product of a step on ``n_rows`` a member."""
+    def is_small(self, n_rows: int) -> bool:
+        """Whether the autoencoder and the discriminator are."""
         of_discriminator = n_rows * max(parameter.numel() for parameter in self.discriminator.parameters())
-        return max(of_discriminator, self.autoencoder.max_matmul_size(n_rows))
+        return of_discriminator < SHARED_MATMUL_SIZE and self.autoencoder.is_small(n_rows)
 
     @property
     def encoder(self) -> nn.Module:  # type: ignore[override]

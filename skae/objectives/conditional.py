@@ -32,9 +32,9 @@ class ConditionalNetwork(GenerativeNetwork):
         self.n_classes = len(class_prior)  # C
         self.register_buffer("log_prior", class_prior.float().log().repeat(self.n_members, 1))
 
-    def max_matmul_size(self, n_rows: int) -> float:
-        """Return the multiplications of the largest product of a step; each class of a row may be decoded."""
-        return max(self.classifier.max_matmul_size(n_rows), super().max_matmul_size(n_rows * self.n_classes))
+    def is_small(self, n_rows: int) -> bool:
+        """Whether all its networks are; a row may be decoded with each class."""
+        return self.classifier.is_small(n_rows) and super().is_small(n_rows * self.n_classes)
 
     def posteriors(self, x: Tensor, random: RandomStreams | None = None) -> tuple[Tensor, Tensor]:
         """Return mean and log-variance of the code given each class, (K, B, C, n_components) both."""

@@ -119,9 +119,9 @@ class GenerativeNetwork(Network):
         self.recognition, self.generator = recognition, generator
         self.likelihood, self.n_members = likelihood, recognition.n_members
 
-    def max_matmul_size(self, n_rows: int) -> float:
-        """Return the multiplications of the largest product of a step on ``n_rows`` a member."""
-        return max(part.max_matmul_size(n_rows) for part in (self.recognition, self.generator))
+    def is_small(self, n_rows: int) -> bool:
+        """Whether both its networks are."""
+        return self.recognition.is_small(n_rows) and self.generator.is_small(n_rows)
 
     def decode(self, z: Tensor, random: RandomStreams | None = None) -> Tensor:
         """Decode codes, (K, B, n) -> (K, B, n_features)."""

@@ -42,9 +42,9 @@ class TableNetwork(Network):
         """Whether it computes something else in training mode."""
         return self.inner.depends_on_mode
 
-    def max_matmul_size(self, n_rows: int) -> float:
-        """Return the multiplications of the largest product of a step on ``n_rows`` a member."""
-        return self.inner.max_matmul_size(n_rows)
+    def is_small(self, n_rows: int) -> bool:
+        """Whether the network of numbers is."""
+        return self.inner.is_small(n_rows)
 
     @property
     def encoder(self) -> nn.Module:  # type: ignore[override]

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from skae._compat import SHARED_MATMUL_SIZE, limit_to_one_thread
+from skae._compat import limit_to_one_thread
 from skae.interfaces import BeginEpoch, Objective
 from skae.random import RandomStreams, derived_seeds
 from skae.training.rows import Rows
@@ -154,7 +154,7 @@ def train(
         optimizer.continue_from(state)
     objective.continue_from(history.objective_state)
     step = make_step(objective, optimizers, rows.device)
-    is_small = network.max_matmul_size(schedule.batch_size) < SHARED_MATMUL_SIZE
+    is_small = network.is_small(schedule.batch_size)
 
     def streams(purpose: int, epoch: int) -> RandomStreams:
         own = (processes.rank,) if processes.rank and purpose != SHUFFLING else ()  # noise of its own for each process
