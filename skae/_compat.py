@@ -102,7 +102,12 @@ _SETTERS = _thread_setters()
 
 
 def limit_to_one_thread(function: Callable[..., Any], *args: Any) -> Any:
-    """Call a function while torch computes in the calling thread only, where that can be set.
+    """Call a function while torch computes in the calling thread only, where that can be set."""
+    return limit_threads(1, function, *args)
+
+
+def limit_threads(n: int, function: Callable[..., Any], *args: Any) -> Any:
+    """Call a function while torch computes in n threads for the calling one, where that can be set.
 
     An interrupt can come after any call, but not between the start of a ``finally`` clause and its first call.
     """
@@ -111,8 +116,8 @@ def limit_to_one_thread(function: Callable[..., Any], *args: Any) -> Any:
     openmp, mkl = _SETTERS
     before, before_mkl = torch.get_num_threads(), 0
     try:
-        openmp(1)
-        before_mkl = mkl(1)  # 0: none of the thread's own
+        openmp(n)
+        before_mkl = mkl(n)  # 0: none of the thread's own
         return function(*args)
     finally:
         try:

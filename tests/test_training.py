@@ -272,7 +272,7 @@ def test_means_of_gradients_that_have_vanished_are_0_instead_of_subnormal(rates)
 )
 def test_small_networks_are_trained_in_one_thread(monkeypatch, autoencoder, is_small):
     seen = []
-    monkeypatch.setattr("skae.training.loop.limit_to_one_thread", lambda f, *args: seen.append(f) or f(*args))
+    monkeypatch.setattr("skae.training.loop.limit_threads", lambda n, f, *args: seen.append(n) or f(*args))
     X = np.random.default_rng(0).normal(size=(40, 10))
     autoencoder.set_params(batch_size=32, max_iter=2, random_state=0).fit(X, np.arange(40) % 2)
-    assert len(seen) == (2 if is_small else 0)
+    assert seen == [1 if is_small else torch.get_num_threads()] * 2

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from skae._compat import limit_to_one_thread
+from skae._compat import limit_threads
 from skae.interfaces import BeginEpoch, Objective
 from skae.random import RandomStreams, derived_seeds
 from skae.training.rows import Rows
@@ -154,7 +154,9 @@ def train(
         optimizer.continue_from(state)
     objective.continue_from(history.objective_state)
     step = make_step(objective, optimizers, rows.device)
-    is_small = network.is_small(schedule.batch_size)
+    n_threads = torch.get_num_threads() - rows.n_reading_threads  # each waits for one that has to wait for a core
+    if network.is_small(schedule.batch_size) or n_threads < 1:
+        n_threads = 1
 
     def streams(purpose: int, epoch: int) -> RandomStreams:
         own = (processes.rank,) if processes.rank and purpose != SHUFFLING else ()  # noise of its own for each process
@@ -200,7 +202,7 @@ def train(
             if history.stall.ends_training:
                 break
             end_epoch = None if begin_epoch is None else begin_epoch()
-            losses, held_out = limit_to_one_thread(losses_of, epoch) if is_small else losses_of(epoch)
+            losses, held_out = limit_threads(n_threads, losses_of, epoch)
             monitored = losses if held_out is None else held_out
             if not (np.isfinite(losses).all() and np.isfinite(monitored).all()):
                 raise FloatingPointError(

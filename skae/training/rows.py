@@ -29,6 +29,8 @@ class Rows:
     ``processes`` with the same rows share every batch.
     """
 
+    n_reading_threads = 0
+
     def __init__(
         self,
         X: np.ndarray,

@@ -205,6 +205,7 @@ class StreamedRows:
     """
 
     n_members = 1
+    n_reading_threads = 1
 
     def __init__(
         self,
