@@ -276,3 +276,12 @@ def test_small_networks_are_trained_in_one_thread(monkeypatch, autoencoder, is_s
     X = np.random.default_rng(0).normal(size=(40, 10))
     autoencoder.set_params(batch_size=32, max_iter=2, random_state=0).fit(X, np.arange(40) % 2)
     assert seen == [1 if is_small else torch.get_num_threads()] * 2
+
+
+def test_an_optimizer_may_have_no_memory():
+    parameter = torch.nn.Parameter(torch.ones(1, 3))
+    optimizer = AdamW([0.1], [0.0], [parameter], betas=(0.0, 0.999))
+    for gradient in (1.0, 1.0, 0.0, 0.0):
+        parameter.grad = torch.full((1, 3), gradient)
+        optimizer.step()
+    torch.testing.assert_close(parameter.detach(), torch.full((1, 3), 0.8), rtol=1e-4, atol=0)

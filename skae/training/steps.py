@@ -100,7 +100,8 @@ class AdamW:
             decays = torch.tensor(weight_decays, dtype=torch.float32, device=self.n_steps.device)
             self._decays = [-_along_members(decays, p) for p in self.params]
         # a mean that only decays needs so many steps from `NEGLIGIBLE` to the least number that is not subnormal
-        self._n_to_subnormal = int(math.log(torch.finfo(torch.float32).tiny / NEGLIGIBLE) / math.log(betas[0]))
+        decay = max(betas[0], 1e-3)  # a mean without memory is 0 at once
+        self._n_to_subnormal = int(math.log(torch.finfo(torch.float32).tiny / NEGLIGIBLE) / math.log(decay))
         self._n_since_flush = 0
 
     def begin_step(self, rate: float, share: float) -> None:
