@@ -67,8 +67,9 @@ def _apply_to_members(
     first, start = autoencoders[0], 0
     if not has_holes(X):
         stack = _stack_of([autoencoder._network for autoencoder in autoencoders], first.device)
-        for part in stack.parts:
+        if stack.parts:
             first._check_range("X", X, first._fixed["loss"])
+        for part in stack.parts:
             values = apply_members(part, of_networks(first), X, stack.device)
             if not np.isfinite(values.sum()):  # each in float64 where float32 overflows
                 break

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -33,7 +34,10 @@ class FusedOutput:
         self._layers = network.layers
         self._own = [layer.block for layer in self._layers]
         self._before, self._after = network.encoder.before, network.decoder.after
-        self._activate = [writing_to_out(name) for name in network.encoder.activations + network.decoder.activations]
+        activations = network.encoder.activations + network.decoder.activations
+        self._activate: list[Callable[..., Tensor] | None] = [writing_to_out(name) for name in activations]
+        if activations[-1] == "identity":
+            self._activate[-1] = None  # the output needs no copy
         self._buffers: dict[torch.Size, list[OfLayer]] = {}
 
     @property
@@ -51,11 +55,12 @@ class FusedOutput:
             torch.addcmul(self._before.shift, x, self._before.scale, out=first)
         for (inputs, block, pre, post), activate in zip(layers, self._activate, strict=True):
             torch.bmm(inputs, block, out=pre)
-            activate(pre, out=post)
+            if activate is not None:
+                activate(pre, out=post)
         output = layers[-1].post
-        return (
-            output if self._after is None else torch.addcmul(self._after.shift, output, self._after.scale, out=output)
-        )
+        if self._after is not None:
+            torch.addcmul(self._after.shift, output, self._after.scale, out=output)
+        return output
 
     def _make_buffers(self, x: Tensor) -> list[OfLayer]:
         k, b, _ = x.shape
